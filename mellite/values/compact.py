@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import struct
+import sys
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final, cast
 
 from attrs import frozen
@@ -26,6 +29,34 @@ def _packed(marks: list[int]) -> array[int]:
         return array("H", marks)
     except OverflowError:
         return array("Q", marks)
+
+
+def _marked(sizes: list[int], kinds: Sequence[int]) -> array[int]:
+    """Return a mark for each size, of these kinds in turn.
+
+    The marks are made as the digits of one large number, which takes a third of making them one by one.
+    """
+    number, length, order = 0, 2 * len(sizes), sys.byteorder
+    with suppress(struct.error):
+        number = int.from_bytes(struct.pack(f"{len(sizes)}H", *sizes), order)
+    if not number or number & _digits((0xE000,), length):  # a size that has no room in 16 bits beside its kind
+        cycle = [*kinds] * (len(sizes) // len(kinds) + 1)
+        return _packed([size << 3 | kind for size, kind in zip(sizes, cycle, strict=False)])
+    return array("H", (number << 3 | _digits(kinds, length)).to_bytes(length, order))
+
+
+def _digits(cycle: Sequence[int], length: int) -> int:
+    """Return a number of so many bytes whose digits are these, of 16 bits each, again and again."""
+    digits = struct.pack(f"{len(cycle)}H", *cycle)
+    return int.from_bytes((digits * (length // len(digits) + 1))[:length], sys.byteorder)
+
+
+def _joined(marks: Sequence[array[int]]) -> array[int]:
+    kind = "Q" if any(some.typecode == "Q" for some in marks) else "H"
+    joined = array(kind)
+    for some in marks:
+        joined += some if some.typecode == kind else array(kind, some)
+    return joined
 
 
 @frozen(kw_only=True)
@@ -66,13 +97,14 @@ class CompactLog:
     @classmethod
     def _of_run(cls, events: Sequence[Event], run: TextRun, text: str) -> CompactLog:
         """Compact events with one run of text deltas, in passes over whole lists."""
-        deltas = [0] * (run.end - run.begin)
-        deltas[:: run.step] = [size << 3 | _TEXT for size in map(len, run.texts)]
+        sizes = [0] * (run.end - run.begin)
+        sizes[:: run.step] = map(len, run.texts)
         raw: list[bytes] = []
         if run.step > 1:
             between = cast("Sequence[RawChunk]", events[run.begin + 1 : run.end : 2])
             raw = [chunk.data for chunk in between]
-            deltas[1::2] = [size << 3 | _RAW for size in map(len, raw)]
+            sizes[1::2] = map(len, raw)
+        deltas = _marked(sizes, (_TEXT, _RAW) if run.step > 1 else (_TEXT,))
         edges = [
             [len(event.data) << 3 | _RAW if type(event) is RawChunk else _OTHER for event in some]
             for some in (run.before, run.behind)
@@ -80,7 +112,7 @@ class CompactLog:
         first, last = ([event.data for event in some if type(event) is RawChunk] for some in (run.before, run.behind))
         switch = [] if run.id in _FIRST_TEXT else [_SWITCH]
         return cls(
-            marks=_packed([*edges[0], *switch, *deltas, *edges[1]]),
+            marks=_joined([_packed(edges[0] + switch), deltas, _packed(edges[1])]),
             others=tuple([event for event in (*run.before, *run.behind) if type(event) is not RawChunk]),
             blocks=((_TEXT, run.id, ""),) if switch else (),
             text=text,

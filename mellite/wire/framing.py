@@ -176,6 +176,11 @@ class SseDecoder:
         return self._take_lines(data, 0, events)
 
     @property
+    def is_between_events(self) -> bool:
+        """Whether nothing is held of what has come: the next byte begins an event."""
+        return self._clean
+
+    @property
     def stray(self) -> bytes:
         """The first lines that are not fields of an event stream; some servers send errors this way."""
         if not self._rest:

@@ -4,20 +4,23 @@ Most servers send the same JSON with every delta, but for its text. Once two eve
 differed in nothing else, the next one needs no decoding if it is like them: the bytes around the text are compared, and
 the text is read as the JSON string that it has to be. An event that differs in any other byte is read in full. What
 servers pad and number their events with may differ.
+
+Events that come one by one are compared one by one, those of a large piece in a few steps for all of them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Final, final
+from itertools import repeat
+from typing import Final, NamedTuple, final
 
 import msgspec
 
 from ..values.events import TextDelta
 from .protocol import Flowing
 
-__all__ = ["LARGEST", "Likeness", "likeness_of"]
+__all__ = ["LARGEST", "Likeness", "Run", "likeness_of"]
 
 #: The largest piece of a stream that is compared, in bytes.
 LARGEST: Final = 1024
@@ -34,6 +37,27 @@ _MOST_DIGITS: Final = 15
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(str).decode
+_decode_all: Final = msgspec.json.Decoder(list[str]).decode
+
+# The inside of a JSON string, up to the quotation mark that ends it; and what may stand where something varies.
+_INSIDE: Final = rb'([^"\\]*+(?:\\.[^"\\]*+)*+)'
+_PAD: Final = rb"([0-9A-Za-z]*+)"
+_DIGITS: Final = rb"(0|[1-9][0-9]{0,%d}+)" % (_MOST_DIGITS - 1)
+_SPACES: Final = rb"( *+)"
+
+
+class Run(NamedTuple):
+    """Some events of a stream that are alike, one behind the other.
+
+    Args:
+        end: where they end in the piece that they came in.
+        deltas: what they say.
+        raws: their data.
+    """
+
+    end: int
+    deltas: list[TextDelta]
+    raws: Sequence[bytes]
 
 
 @final
@@ -53,7 +77,9 @@ class Likeness:
 
     __slots__ = (
         "_closing",
+        "_closings",
         "_end",
+        "_find_all",
         "_id",
         "_note",
         "_number",
@@ -68,6 +94,8 @@ class Likeness:
     def __init__(self, opening: bytes, closing: Sequence[bytes], *, text: str, at: int) -> None:
         self._opening = opening
         self._start = len(opening)
+        self._closings = closing
+        self._find_all: Callable[[bytes, int], list[tuple[bytes, ...]]] | None = None
         self._closing = closing[-1]
         self._end = -len(closing[-1])
         # What stands before each that varies, from the last one on.
@@ -110,6 +138,44 @@ class Likeness:
         self._number = int(varying)
         return True
 
+    def run(self, data: bytes, start: int) -> Run | None:
+        """Take the events like the others that follow in *data* from *start* on, as `more` takes each.
+
+        Return None, and take nothing, if there are none, or if one of their texts cannot be read.
+        """
+        if self._find_all is None:
+            self._find_all = re.compile(_pattern_of(self._opening, self.at, self._closings)).findall
+        found = self._find_all(data, start)
+        if found and not found[-1][0]:  # what is left behind the events
+            found.pop()
+        if not found:
+            return None
+        # The pattern looks at what differs only. The events are put together from that again, and compared as a whole.
+        raws, insides, *varying = zip(*found, strict=True)
+        form = [self._opening + b'"', b"", b'"' + self._closings[0]]
+        for closing in self._closings[1:]:
+            form += (b"", closing)
+        pieces = form * len(found)
+        for column, parts in enumerate((insides, *varying)):
+            pieces[1 + 2 * column :: len(form)] = parts
+        count, end = _same(data, start, pieces, len(form))
+        try:
+            texts = _decode_all(b'["%s"]' % b'","'.join(insides[:count])) if count else []
+        except ValueError:
+            return None
+        if not texts or not all(texts):  # without text an event may mean something else
+            return None
+        self._take_all(texts, varying)
+        return Run(end, list(map(TextDelta, texts, repeat(self._id))), raws[:count])
+
+    def _take_all(self, texts: Sequence[str], varying: Sequence[Sequence[bytes]]) -> None:
+        """Add texts, and note the numbers of their events."""
+        self._pieces += texts
+        numbered = [column for before, column in zip(self._closings, varying, strict=False) if before.endswith(_NUMBER)]
+        if self._note is not None and numbered:
+            for number in numbered[0][: len(texts)]:
+                self._note(int(number))
+
     def is_confirmed_by(self, data: bytes, text: str) -> bool:
         """Tell whether another event is like the first, and differs from it by its text, which was read in full."""
         delta = self.more(data) if text != self.text else None
@@ -138,3 +204,36 @@ def likeness_of(data: bytes, raw: bytes, text: str) -> Likeness | None:
         return None
     start = data.index(token, at)
     return Likeness(data[:start], _VARYING.split(data[start + len(token) :]), text=text, at=at)
+
+
+def _pattern_of(opening: bytes, at: int, closings: Sequence[bytes]) -> bytes:
+    """Return the pattern of an event, which finds its data, the inside of its text, and what varies behind that.
+
+    All other bytes of its data are only counted, because a pattern compares slowly. So all streams whose events have as
+    many of them have the same pattern, which is compiled once. Where there is no event, it takes all that is left:
+    looking for one at each place could take time that grows with the square of the bytes.
+    """
+    parts = [re.escape(opening[:at]), b"(", _any(len(opening) - at), b'"', _INSIDE, b'"']
+    for before in closings[:-1]:
+        varies = _PAD if before.endswith(_PADDING) else _DIGITS if before.endswith(_NUMBER) else _SPACES
+        parts += (_any(len(before)), varies)
+    return b"(?s)" + b"".join([*parts, _any(len(closings[-1]) - 2), b")\\n\\n|.+"])
+
+
+def _any(count: int) -> bytes:
+    return b".{%d}" % count
+
+
+def _same(data: bytes, start: int, pieces: Sequence[bytes], step: int) -> tuple[int, int]:
+    """Return how many events, each of *step* pieces, *data* has from *start* on, and where they end there."""
+    same, beyond = 0, len(pieces) // step + 1
+    tried = beyond - 1  # mostly all of them; else, search by halves
+    while same < tried:
+        whole = b"".join(pieces[same * step : tried * step])
+        if data.startswith(whole, start):
+            same = tried
+            start += len(whole)
+        else:
+            beyond = tried
+        tried = (same + beyond) // 2
+    return same, start

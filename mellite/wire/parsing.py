@@ -18,9 +18,9 @@ from ..values.outputs.tool_answers import AnswerOfTool
 from ..values.request import Request
 from ..values.usage import Usage
 from .bounds import DEFAULT_BOUNDS, AnswerBounds, held, values_in
-from .framing import Frame, Framing
+from .framing import Frame, Framing, SseDecoder
 from .likeness import LARGEST, Likeness, likeness_of
-from .protocol import Flow, Protocol, State
+from .protocol import Flow, Flowing, Protocol, State
 from .response import BodyReader
 
 __all__ = ["Parser", "ToolParser", "each", "whole_events"]
@@ -29,6 +29,7 @@ __all__ = ["Parser", "ToolParser", "each", "whole_events"]
 _PINGS: Final = frozenset({"ping", "keepalive"})
 _NAME: Final = attrgetter("event")
 _LARGE: Final = LARGEST  # bytes that may hold many events
+_LONG: Final = 8 * LARGEST  # bytes that may hold so many that looking for what they have in common pays
 _MANY: Final = 8  # events of the stream that are worth a look whether they are all more of the same
 _TRIES: Final = 8  # attempts to find events alike that did not pay, before a stream is taken for one without
 _MOST_LINES: Final = 10  # lines outside of events that are searched for an error one by one
@@ -47,6 +48,7 @@ class Parser:
     """
 
     __slots__ = (
+        "_alike",
         "_bounds",
         "_bytes",
         "_few",
@@ -60,6 +62,7 @@ class Parser:
         "_likeness",
         "_pays_from",
         "_seen",
+        "_sse",
         "_state",
         "_step",
         "_strayed",
@@ -88,8 +91,10 @@ class Parser:
         self._seen: Likeness | None = None  # of the last event, to be confirmed by the next one
         self._likeness: Likeness | None = None  # of the last events, which were nothing but more of the text
         self._pays_from = 0  # bytes of the stream
+        self._alike: Likeness | None = None  # of events in a large piece, where only more of the text has come since
         self._halt = protocol.halt
         self._framing = framing
+        self._sse = framing if type(framing) is SseDecoder else None
         self._bounds = bounds
         self._few = sys.maxsize if bounds.max_values is None else bounds.max_values  # n bytes hold at most n values
         self._bytes = 0  # of the stream so far
@@ -126,8 +131,8 @@ class Parser:
         size = len(data)
         taken = self._bytes = self._bytes + size
         likeness = self._likeness
-        if likeness is not None:
-            delta = likeness.more(data) if size < LARGEST and taken <= self._few else None
+        if likeness is not None and size < _LARGE:
+            delta = likeness.more(data) if taken <= self._few else None
             if delta is not None:
                 self.progressed = True
                 return [RawChunk(data[likeness.at : -2]), delta] if self._keep_raw else [delta]
@@ -139,14 +144,13 @@ class Parser:
         events: list[Event] = []
         self.progressed = False
         try:
-            frames = self._framing.feed(data)
-            if self._framing.damaged:  # return none of these events: the gap may lie before any of them
-                msg = "the stream is damaged: a line of it is neither an event nor text, so something may be missing"
-                raise InvalidProviderOutput(msg)
             if size >= _LARGE and self._flow is not None:
-                self._take_many(self._flow, frames, events)
-            elif not (self._tries and len(frames) == 1 and self._is_one_of_many(data, frames[0], events)):
-                self._take_each(frames, events)
+                self._take_large(self._flow, data, events)
+            else:
+                self._alike = None
+                frames = self._cut(data)
+                if not (self._tries and len(frames) == 1 and self._is_one_of_many(data, frames[0], events)):
+                    self._take_each(frames, events)
             if not self.over:
                 self.failure = self._framing.failure
         except MelliteError as error:
@@ -157,6 +161,20 @@ class Parser:
             self._look_beside()
         return events
 
+    def _cut(self, data: bytes) -> Sequence[Frame]:
+        """Cut bytes of the stream into its events.
+
+        Raises:
+            InvalidProviderOutput: if something may be missing. None of these events counts then: the gap may lie before
+                any of them.
+            OutputTooLarge: if an event is too large.
+        """
+        frames = self._framing.feed(data)
+        if self._framing.damaged:
+            msg = "the stream is damaged: a line of it is neither an event nor text, so something may be missing"
+            raise InvalidProviderOutput(msg)
+        return frames
+
     def _is_one_of_many(self, data: bytes, frame: Frame, events: list[Event]) -> bool:
         """Take an event that came alone if it is nothing but more of the text; see whether the next ones are like it.
 
@@ -164,7 +182,7 @@ class Parser:
             Whether it was taken.
         """
         seen, self._seen = self._seen, None
-        flowing = None if self._flowing is None else self._flowing(self._state)
+        flowing = self._text()
         if flowing is None or self._flow is None or self._bytes > self._few or frame.event in _PINGS:
             return False
         if not self._flows(self._flow, (frame,), frame.event, events):
@@ -203,18 +221,87 @@ class Parser:
                 self.over = True
                 break
 
-    def _take_many(self, flow: Flow[State], frames: Sequence[Frame], events: list[Event]) -> None:
-        """Take events of the stream, as many at once as are nothing but more of the text that flows."""
+    def _take_large(self, flow: Flow[State], data: bytes, events: list[Event]) -> None:
+        """Take a large piece of the stream: all at once that is alike, and as much of the rest as flows."""
+        at, size = 0, len(data)
+        self._alike, self._likeness, self._seen = self._likeness or self._alike, None, None
+        pays = self._sse is not None and size <= self._sse.limit and self._bytes <= self._few
+        while pays and size - at >= _LONG and self._tries and not self.over:
+            if self._alike is not None and self._sse is not None and self._sse.is_between_events:
+                at = self._take_run(self._alike, data, at, events)
+            else:
+                flows = self._text() is not None
+                at = self._take_some(flow, data, at, events)
+                pays = self._alike is not None or (not flows and self._text() is not None)
+                self._tries -= flows and not pays
+        if at < size and not self.over:
+            frames = self._cut(data[at:])
+            if self._take_many(flow, frames, events) < len(frames):
+                self._alike = None
+
+    def _take_run(self, alike: Likeness, data: bytes, at: int, events: list[Event]) -> int:
+        """Take the events that are alike, from *at* on; return where they end."""
+        run = alike.run(data, at)
+        end = at
+        if run is not None:
+            self._add(run.raws, run.deltas, events)
+            end = run.end
+        left = len(data) - end
+        if left >= _LONG:
+            self._alike = None
+            self._tries -= end - at < left
+        return end
+
+    def _take_some(self, flow: Flow[State], data: bytes, at: int, events: list[Event]) -> int:
+        """Take a few events, from *at* on, which show what the next ones will be like; return where they end."""
+        alike = self._alike  # none is needed but for the rest of an event that was cut
+        end = _end_of(data, at, 1 if alike is not None else _MANY if self._text() is not None else _MANY // 2)
+        frames = self._cut(data[at:end])
+        flowed = self._take_many(flow, frames, events)
+        if alike is None or flowed < len(frames):
+            self._alike = None if flowed < 2 else self._likeness_in(data[at:end], frames, events)
+        return end
+
+    def _likeness_in(self, data: bytes, frames: Sequence[Frame], events: Sequence[Event]) -> Likeness | None:
+        """Return what the last two of some events have in common, if that is all but their text."""
+        flowing = self._text()
+        one, other = events[-3 if self._keep_raw else -2], events[-1]
+        if flowing is None or type(one) is not TextDelta or type(other) is not TextDelta or one.id != other.id:
+            return None
+        if not flowing.pieces or flowing.pieces[-1] is not other.text:  # another one grew
+            return None
+        begins = data.rfind(b"\n\n", 0, -2) + 2
+        seen = likeness_of(data[data.rfind(b"\n\n", 0, begins - 2) + 2 : begins], frames[-2].raw, one.text)
+        if seen is None or not seen.is_confirmed_by(data[begins:], other.text):
+            return None
+        seen.flows_into(flowing, other.id)
+        return seen
+
+    def _text(self) -> Flowing | None:
+        """Return the text that flows; None if none does."""
+        return None if self._flowing is None else self._flowing(self._state)
+
+    def _take_many(self, flow: Flow[State], frames: Sequence[Frame], events: list[Event]) -> int:
+        """Take events of the stream, as many at once as are nothing but more of the text that flows.
+
+        Returns:
+            How many of the last ones are nothing but that.
+        """
+        flowed = 0
         for name, group in groupby(frames, _NAME):
             alike = list(group)
             at = 0
             while at < len(alike) and not self.over:
+                flowed = 0
                 if self._bytes <= self._few and name not in _PINGS:
-                    at += self._flows(flow, alike[at:], name, events)
-                self._take_each(alike[at : at + _MANY], events)
-                at += _MANY
+                    at += (flowed := self._flows(flow, alike[at:], name, events))
+                if at < len(alike):
+                    self._take_each(alike[at : at + _MANY], events)
+                    at += _MANY
+                    flowed = 0
             if self.over:
-                return
+                break
+        return flowed
 
     def _flows(self, flow: Flow[State], frames: Sequence[Frame], name: str, events: list[Event]) -> int:
         """Take the first ones of these events of the stream, as far as the text flows; return how many."""
@@ -222,15 +309,19 @@ class Parser:
         deltas = flow(self._state, raws, name)
         count = len(deltas)
         if count:
-            self._framed = self.progressed = True
-            if self._keep_raw:
-                both: list[Any] = [None] * (2 * count)
-                both[::2] = map(RawChunk, raws[:count])
-                both[1::2] = deltas
-                events += both
-            else:
-                events += deltas
+            self._add(raws[:count], deltas, events)
         return count
+
+    def _add(self, raws: Sequence[bytes], deltas: Sequence[Event], events: list[Event]) -> None:
+        """Add deltas to the events, each behind its data if that is kept."""
+        self._framed = self.progressed = True
+        if self._keep_raw:
+            both: list[Any] = [None] * (2 * len(deltas))
+            both[::2] = map(RawChunk, raws)
+            both[1::2] = deltas
+            events += both
+        else:
+            events += deltas
 
     def _look_beside(self) -> None:
         """Look for an error message in the bytes that belong to no event."""
@@ -388,3 +479,13 @@ def _readable(parse: Callable[[], Sequence[Event]]) -> Sequence[Event]:
 def _too_deep() -> InvalidProviderOutput:
     msg = "the answer is nested too deeply to be read"
     return InvalidProviderOutput(msg)
+
+
+def _end_of(data: bytes, at: int, count: int) -> int:
+    """Return where the first *count* events from *at* on end, or all of them if there are not so many."""
+    while count:
+        at = data.find(b"\n", at) + 1
+        if not at:
+            return len(data)
+        count -= data.startswith(b"\n", at)
+    return at + 1

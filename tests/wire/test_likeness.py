@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
 from types import FrameType
 from typing import Any
 
 import pytest
 
 import mellite
-from mellite.events import RawChunk, TextDelta
+from mellite.events import Event, RawChunk, TextDelta
 from mellite.protocols import anthropic_messages, cohere_chat, gemini, openai_chat, openai_responses
+from mellite.wire.bounds import DEFAULT_BOUNDS, AnswerBounds
 from mellite.wire.framing import SseDecoder
 from mellite.wire.likeness import Likeness, likeness_of
 from mellite.wire.parsing import Parser
@@ -61,6 +65,14 @@ def event_of(form: str, number: int, text: str, name: str = "") -> bytes:
     return (f"event: {name}\n" if name else "").encode() + b"data: " + data.encode() + b"\n\n"
 
 
+def stream_of(name: str, count: int) -> tuple[bytes, list[str]]:
+    """A stream with so many events of text, and its texts."""
+    _, begun, kind, form = STREAMS[name]
+    texts = [TEXTS[number % len(TEXTS)] for number in range(count)]
+    first = [b"data: " + each.encode() + b"\n\n" for each in begun]
+    return b"".join([*first, *[event_of(form, number, text, kind) for number, text in enumerate(texts)]]), texts
+
+
 @pytest.mark.parametrize("keep_raw", [False, True], ids=["no raw", "raw"])
 @pytest.mark.parametrize("name", STREAMS)
 def test_only_the_first_events_are_decoded(name: str, keep_raw: bool) -> None:
@@ -91,6 +103,80 @@ def test_only_the_first_events_are_decoded(name: str, keep_raw: bool) -> None:
     assert given == TEXTS
     assert decoded
     assert max(decoded) <= 2
+
+
+#: Reads no event by its likeness: one that is so small might be too large.
+NO_LIKENESS = AnswerBounds(max_bytes=2_000)
+
+
+def read(name: str, pieces: Sequence[bytes], *, keep_raw: bool, bounds: AnswerBounds) -> tuple[list[Event], str]:
+    """The events of some pieces of a stream, and how it broke off, if it did."""
+    parser = Parser(STREAMS[name][0], SseDecoder(), mellite.Request.of("hi"), bounds, keep_raw=keep_raw)
+    events: list[Event] = []
+    for piece in pieces:
+        events += parser.take(piece)
+        if parser.failure is not None or parser.over:
+            break
+    return events, repr(parser.failure)
+
+
+@pytest.mark.parametrize("keep_raw", [False, True], ids=["no raw", "raw"])
+@pytest.mark.parametrize("name", STREAMS)
+def test_large_pieces_are_read_at_once(name: str, keep_raw: bool) -> None:
+    """Wherever a stream is cut, its events are those that are found one by one, and hardly one of them is decoded."""
+    stream, texts = stream_of(name, 1_000)
+    expected = read(name, [stream], keep_raw=keep_raw, bounds=NO_LIKENESS)
+    assert [event.text for event in expected[0] if type(event) is TextDelta] == texts
+    rnd = random.Random(name)
+    for size in (len(stream), 64 * 1024, 20_000):
+        cuts = sorted({0, len(stream), *[rnd.randrange(len(stream)) for _ in range(len(stream) // size - 1)]})
+        pieces = [stream[start:end] for start, end in pairwise(cuts)]
+        decoded = 0
+
+        def note(frame: FrameType, event: str, _: object) -> None:
+            nonlocal decoded
+            if event == "call" and frame.f_code.co_name in ("step", "decode_plain"):
+                decoded += 1
+            elif event == "call" and frame.f_code.co_name == "flow":
+                decoded += len(frame.f_locals.get("events", ()))
+
+        before = sys.getprofile()
+        sys.setprofile(note)
+        try:
+            found = read(name, pieces, keep_raw=keep_raw, bounds=DEFAULT_BOUNDS)
+        finally:
+            sys.setprofile(before)
+        assert found == expected
+        # Before a likeness is known, and what is left of a piece: less than 8 KiB of it.
+        assert decoded <= 20 + len(pieces) * 8 * 1024 * 1_000 // len(stream)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_another_byte_in_a_large_piece(name: str) -> None:
+    """Whatever byte of one event among many is changed, left out or put in: what is read is what is read one by one."""
+    _, begun, kind, form = STREAMS[name]
+    count = 12 * 1024 // len(form)
+    stream, texts = stream_of(name, count)
+    before = 20
+    head = len(b"".join([b"data: " + each.encode() + b"\n\n" for each in begun]))
+    head += sum([len(event_of(form, number, texts[number], kind)) for number in range(before)])
+    middle, other = event_of(form, 3, ' "x', kind), event_of(form, 5, "y", kind)
+    changes = [other.replace(b'"y"', b'"y\\"') + other.replace(b'"y"', b'"y","y"')]  # together two texts, but not these
+    changes.append(event_of(form, 5, "", kind))
+    for at in range(0, len(middle), 2):
+        for put in (b"", b"x", b'"', b"\\", b"\n", b"\x00", b'","'):
+            changes += (middle[:at] + put + middle[at + 1 :], middle[:at] + put + middle[at:])
+    for changed in changes:
+        pieces = [stream[:head] + changed + stream[head:]]
+        found, why = read(name, pieces, keep_raw=True, bounds=DEFAULT_BOUNDS)
+        expected, why_expected = read(name, pieces, keep_raw=True, bounds=NO_LIKENESS)
+        assert why == why_expected
+        if expected or not found:
+            assert found == expected
+        else:  # damage of which nobody knows where it is: before that, nothing is given of its piece
+            given = [event.text for event in found if type(event) is TextDelta]
+            assert given == texts[: len(given)]
+            assert len(given) <= before
 
 
 def alike(form: str, numbers: list[int]) -> tuple[Likeness, list[str]]:
