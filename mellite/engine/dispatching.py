@@ -194,7 +194,7 @@ class Dispatch:
 
     def linger_in_thread(self) -> None:
         """Do as `linger` does, blocking the thread."""
-        waiter = loops.thread_waiter()
+        waiter = loops.ThreadWaiter()
         with self._goodbye(waiter) as is_awaited:
             if is_awaited:
                 waiter.block(_GOODBYE)

@@ -285,7 +285,7 @@ class Driving:
             settled = self._take()
             if settled is not None or self._is_done():
                 return settled
-            waiter = loops.thread_waiter()
+            waiter = loops.ThreadWaiter()
             with self._board.watched_by(waiter) as is_quiet:
                 if is_quiet() and not waiter.block(timeout):
                     raise TimeoutError

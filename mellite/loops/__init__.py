@@ -24,12 +24,12 @@ if TYPE_CHECKING:
         waiter as waiter,
     )
     from .sync import (
+        ThreadWaiter as ThreadWaiter,
         check_timeout as check_timeout,
         forbid_inside_loop as forbid_inside_loop,
         portal as portal,
         run_blocking as run_blocking,
         running_here as running_here,
-        thread_waiter as thread_waiter,
     )
     from .threads import run_in_thread as run_in_thread
     from .time_limits import fail_after as fail_after, move_on_after as move_on_after
@@ -44,7 +44,7 @@ else:
                 "Loop Waiter Waker checkpoint clock current imported_trio in_trio_task is_being_cancelled next_turn "
                 "running waiter"
             ),
-            ".sync": "check_timeout forbid_inside_loop portal run_blocking running_here thread_waiter",
+            ".sync": "ThreadWaiter check_timeout forbid_inside_loop portal run_blocking running_here",
             ".threads": "run_in_thread",
             ".time_limits": "fail_after move_on_after",
         },

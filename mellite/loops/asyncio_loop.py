@@ -196,7 +196,8 @@ def _is_cleaning_up() -> bool:
     return frame is not None
 
 
-#: The functions that cancel what is left: of asyncio, by which uvloop and anyio run, too, and of aiohttp.web.run_app.
+#: The functions that cancel what is left: of asyncio, by which uvloop and anyio run, too, and of `mellite.loops.sync`;
+#: and of aiohttp.web.run_app.
 _CLEANING_UP: Final = frozenset({"_cancel_all_tasks", "_cancel_tasks"})
 
 

@@ -20,7 +20,6 @@ __all__ = [
     "portal",
     "run_blocking",
     "running_here",
-    "thread_waiter",
 ]
 
 _Args = TypeVarTuple("_Args")
@@ -89,11 +88,6 @@ class ThreadWaiter:
         return self.event.wait(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
 
 
-def thread_waiter() -> ThreadWaiter:
-    """Make a waiter for the current thread."""
-    return ThreadWaiter()
-
-
 @final
 class _Portal:
     """The background loop of a process: an asyncio loop on a daemon thread, closed at exit."""
@@ -115,11 +109,7 @@ class _Portal:
             self._finish()
 
     def _finish(self) -> None:
-        tasks = asyncio.all_tasks(self.loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        _cancel_all_tasks(self.loop)
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
 
@@ -130,6 +120,15 @@ class _Portal:
 
     def face(self) -> AsyncioLoop:
         return AsyncioLoop(self.loop, thread=self.thread.ident)
+
+
+def _cancel_all_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what is left in a loop, and wait for it; by its name `AsyncioLoop.is_cancellation` knows it."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
 
 #: That of this process, once it was needed.

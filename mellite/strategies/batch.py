@@ -119,7 +119,7 @@ class Batch(Generic[T]):
             thunk = self._take()
             if thunk is not None or not self._open:
                 return thunk
-            waiter = loops.thread_waiter()
+            waiter = loops.ThreadWaiter()
             with self._board.watched_by(waiter) as is_quiet:
                 if is_quiet() and not waiter.block(timeout):
                     raise TimeoutError

@@ -332,13 +332,13 @@ class Audience(ABC):
 
     def block(self, timeout: float | None) -> bool:
         """Block this thread until the generation has settled; return False if that takes over `timeout` seconds."""
-        waiter = loops.thread_waiter()
+        waiter = loops.ThreadWaiter()
         self._on_settled.append(waiter)
         return self.settled is not None or self._block(waiter, timeout)
 
     def block_beyond(self, position: int) -> None:
         """Block this thread until there are more than `position` events, or the generation has settled."""
-        waiter = loops.thread_waiter()
+        waiter = loops.ThreadWaiter()
         self._on_event.append(waiter)
         self.check_loop()
         if len(self.events) <= position and self.settled is None:

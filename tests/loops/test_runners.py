@@ -1,4 +1,4 @@
-"""Runners of asyncio that cancel what is left when their loop ends: a generation is cancelled then, and has not failed.
+"""Runners of asyncio cancel what is left when their loop ends: a generation is cancelled then, and has not failed.
 
 In the nested task groups of anyio that this backend opens, a cancellation looks like one that nobody asked for.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -19,16 +20,22 @@ from aiohttp import web
 import mellite
 from mellite.errors import GenerationCancelled
 from mellite.events import Event, TextDelta
+from tests.thunk.support import run_child
 
 
 class Nested(mellite.Backend):
-    """A backend whose stream never ends, in task groups inside a task group."""
+    """A backend whose stream never ends, in task groups inside a task group; `standing` is set when all wait."""
+
+    def __init__(self) -> None:
+        self.standing = threading.Event()
 
     async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
         yield TextDelta("one ")
         async with anyio.create_task_group() as group:
             for _ in range(8):
                 group.start_soon(self._deep)
+            await anyio.wait_all_tasks_blocked()
+            self.standing.set()
             await anyio.sleep_forever()
 
     async def _deep(self) -> None:
@@ -109,3 +116,19 @@ def test_takes_nested_generations_with_it(runner: str) -> None:
     assert (thunk.state, thunk.error, thunk.partial) == ("cancelled", None, "one ")
     with pytest.raises(GenerationCancelled, match="event loop closed"):
         thunk.result()
+
+
+def test_the_background_loop_takes_them_with_it() -> None:
+    """The loop for code without await ends with the process, and cancels what is left as those of asyncio do."""
+    ran = run_child(
+        """
+        import atexit
+        from tests.loops.test_runners import Nested
+        atexit.register(lambda: print(thunk.state, thunk.error))  # after the end of the loop, which is registered later
+        backend = Nested()
+        thunk = backend.generate("hi")
+        reader = thunk.iter()
+        print(next(reader), backend.standing.wait(30))
+        """
+    )
+    assert ran.stdout == "one  True\ncancelled None\n"

@@ -91,8 +91,8 @@ def test_the_pump_shows_what_others_need_and_no_more() -> None:
 
 
 def test_what_blocks_a_thread_cannot_be_awaited() -> None:
-    assert isinstance(loops.thread_waiter().wake, Callable)
-    assert not hasattr(loops.thread_waiter(), "wait")
+    assert isinstance(loops.ThreadWaiter().wake, Callable)
+    assert not hasattr(loops.ThreadWaiter(), "wait")
 
 
 def test_a_generation_begun_from_another_thread_runs_ahead_of_its_consumer() -> None:
@@ -100,7 +100,7 @@ def test_a_generation_begun_from_another_thread_runs_ahead_of_its_consumer() -> 
     thunk = Source(["one ", "two"]).generate("hi")
     pump = thunk.begin(loops.portal)
     if pump is not None:  # it may have ended already
-        waiter = loops.thread_waiter()
+        waiter = loops.ThreadWaiter()
         pump.wake_when_settled(waiter)
         assert waiter.block(3)
     assert thunk.value == "one two"
