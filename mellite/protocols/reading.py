@@ -93,6 +93,11 @@ def answered(
         InvalidProviderOutput: if it is something else; `what` says what it should have been.
         MelliteError: of the kind that the error stands for.
     """
+    if isinstance(value, str) and (inside := _object_in(value)) is not None:
+        if event == "error" or is_error(inside, known=known, whole=whole):
+            raise failure_of(inside, whole=whole)
+        msg = f"{what} is a text with JSON in it, not the JSON itself: the server encodes it twice"
+        raise InvalidProviderOutput(msg)
     if type(value) is not dict:
         if (isinstance(value, str) and _WORD.search(value) is not None) or _is_list_of_errors(value):
             raise failure_of(value, whole=whole)
@@ -104,6 +109,17 @@ def answered(
         if not isinstance(error, UnknownProviderError):
             raise error
     return value
+
+
+def _object_in(text: str) -> JsonObject | None:
+    """Return the JSON object that a text is, as servers send that hand finished JSON to what encodes it; else None."""
+    if text.lstrip()[:1] != "{":
+        return None
+    try:
+        value = decode_json(text)
+    except InvalidProviderOutput:
+        return None
+    return value if type(value) is dict else None
 
 
 def _is_list_of_errors(value: Json) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mellite.errors import ConnectionLost, IncompleteStream, MelliteError
+from mellite.errors import ConnectionLost, IncompleteStream, InvalidProviderOutput, MelliteError, ProviderInternal
 from tests.protocols.anthropic_messages import claude
 from tests.protocols.bedrock_converse import converse
 from tests.protocols.gemini.chunks import call, chunk, thought
@@ -124,6 +124,28 @@ async def test_what_says_nothing_is_passed_over(name: str, values: list[Any], no
         assert await asked(name, [*values[:at], noise, *values[at:]]) == "abc"
     marked = ["\ufeff" + json.dumps(value) for value in values]
     assert await asked(name, marked) == "abc"
+
+
+TWICE = [
+    ("chat", [delta(content="a"), delta("stop")], {"error": {"message": "Overloaded.", "code": 503}}),
+    ("claude", [*claude.SAYS_A, *claude.end()], {"type": "error", "error": {"type": "overloaded_error"}}),
+    (
+        "gemini",
+        [chunk("a", finish="STOP")],
+        {"error": {"code": 503, "message": "Overloaded.", "status": "UNAVAILABLE"}},
+    ),
+    ("responses", RESPONSES, {"type": "error", "code": "server_error", "message": "Overloaded."}),
+]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("name", "values", "refusal"), TWICE, ids=[name for name, _, _ in TWICE])
+async def test_json_that_is_encoded_twice_is_told(name: str, values: list[Any], refusal: dict[str, Any]) -> None:
+    """FastAPI's `ServerSentEvent(data=json.dumps(chunk))` does that. An error in such a text is still that error."""
+    with pytest.raises(InvalidProviderOutput, match=r"a text with JSON in it, .* the server encodes it twice"):
+        await asked(name, [json.dumps(json.dumps(value)) for value in values])
+    with pytest.raises(ProviderInternal):
+        await asked(name, [json.dumps(json.dumps(refusal))])
 
 
 @pytest.mark.anyio
