@@ -59,6 +59,11 @@ _BASE_URL: Final = "did you mean 'base_url', an argument of mellite.backend(...)
 _KEY: Final = "did you mean 'api_key', an argument of mellite.backend(...)?"
 _RAW: Final = "raw additions to the request are given as http=mellite.HttpOptions(body=..., headers=..., query=...)"
 _ANYTHING_ELSE: Final = "what only one provider knows is given as provider_options={'NAME': {...}}"
+_STEPS: Final = "a run ends by its conditions, as in mellite.run(..., stop_when=mellite.stop.steps(5))"
+_BUDGET: Final = (
+    "a run ends by stop_when=mellite.stop.usd('0.50'), strategies take max_usd=, and mellite.engine.map takes "
+    "limits=[mellite.Budget(usd=5)]"
+)
 _PROMPT: Final = "the conversation is the first argument: generate([...], ...)"
 
 #: How alike an option must be to what was written: with less, `cancel` is taken for `cache`, `truncation` for `tools`.
@@ -89,6 +94,7 @@ _ELSEWHERE: Final = {
     "apikey": _KEY,
     "auth_token": _KEY,
     "best_of": _COPIES,
+    "budget": _BUDGET,
     "candidate_count": _COPIES,
     "concurrency": "it is an argument of mellite.gather(...); for all calls of a backend say "
     "mellite.backend(..., max_concurrency=...)",
@@ -99,11 +105,19 @@ _ELSEWHERE: Final = {
     "headers": _RAW,
     "history": _PROMPT,
     "key": _KEY,
+    "limits": _BUDGET,
+    "max_budget": _BUDGET,
+    "max_cost": _BUDGET,
+    "max_iterations": _STEPS,
     "max_retries": _ATTEMPTS,
+    "max_steps": _STEPS,
+    "max_turns": _STEPS,
+    "max_usd": _BUDGET,
     "messages": _PROMPT,
     "n": _COPIES,
     "num_retries": _ATTEMPTS,
     "prompt": _PROMPT,
+    "recursion_limit": _STEPS,
     "retries": _ATTEMPTS,
     "speed": _ANYTHING_ELSE,
     "store": _ANYTHING_ELSE,

@@ -52,6 +52,10 @@ def door(request: pytest.FixtureRequest) -> Any:
         ("requirments", None, "did you mean 'requirements', an argument of mellite.stream(...)"),
         ("chunkin", None, "did you mean 'chunking', an argument of mellite.stream(...)?"),
         ("extra_headers", None, "mellite.HttpOptions(body=..., headers=..., query=...)"),
+        ("max_steps", None, "stop_when=mellite.stop.steps(5)"),
+        ("max_turns", None, "stop_when=mellite.stop.steps(5)"),
+        ("max_usd", None, "strategies take max_usd="),
+        ("budget", None, "limits=[mellite.Budget(usd=5)]"),
         ("zzz", None, "provider_options={'NAME': {...}}"),
         ("store", None, "provider_options={'NAME': {...}}"),
         ("cancel", None, "provider_options={'NAME': {...}}"),
@@ -81,6 +85,9 @@ def test_what_is_advised_exists() -> None:
     assert mellite.gather(thunk.resample(3))
     assert mellite.BestOfN(3, score=len)
     assert mellite.stream(thunk, attempts=3)
+    assert mellite.run(Echo(), "Hi.", stop_when=mellite.stop.steps(5) | mellite.stop.usd("0.50"))
+    assert mellite.BestOfN(3, score=len, max_usd="0.50")
+    assert mellite.engine.map([thunk], limits=[mellite.Budget(usd=5)])
     assert Options(timeouts=Timeouts(total=30))
     assert mellite.HttpOptions(body={}, headers={}, query={})
 

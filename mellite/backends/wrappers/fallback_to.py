@@ -54,6 +54,9 @@ class FallbackTo(Wrapper):
     """
 
     def __init__(self, backend: Any, *others: Any) -> None:
+        if isinstance(backend, (list, tuple)):
+            msg = "FallbackTo takes backends one after the other, not a list of them: FallbackTo(*backends)"
+            raise InvalidRequest(msg, parameter="backend")
         super().__init__(backend)
         if not others:
             msg = "FallbackTo needs a backend to fall back to: FallbackTo(first, second)"

@@ -145,6 +145,9 @@ def test_it_needs_others() -> None:
     wrong: Any = "openai:gpt-4o"
     with pytest.raises(ConfigurationError):
         mellite.FallbackTo(Constant("x"), wrong)
+    for several in ([Constant("x"), Constant("y")], (Constant("x"),)):
+        with pytest.raises(InvalidRequest, match=r"FallbackTo\(\*backends\)"):
+            mellite.FallbackTo(several)
 
 
 def test_it_is_pickled_by_its_arguments() -> None:
