@@ -264,3 +264,12 @@ def test_what_is_dropped_is_said(tmp_path: Path) -> None:
     ran = command("convert", str(DATA / "ruby.yml"), str(tmp_path / "b.json"), "--json")
     assert "of interactions: recorded_at" in ran.json["dropped"]
     assert load_cassette(tmp_path / "b.json").metadata == {"name": "ruby", "client": "ruby-vcr"}
+
+
+@pytest.mark.parametrize("name", ["vcr", "cassetter", "auto"])
+def test_a_recording_of_nothing(tmp_path: Path, name: SourceFormat) -> None:
+    """VCR.py writes a file for a test that asked nothing, too: it becomes a cassette without calls."""
+    source = tmp_path / "empty.yaml"
+    source.write_text("interactions: []\nversion: 1\n")
+    assert converted(source, tmp_path / "a.json", source_format=name).calls == 0
+    assert load_cassette(tmp_path / "a.json").interactions == ()
