@@ -70,3 +70,18 @@ def test_a_map_on_batch_waits_for_the_answers(folder):
     assert ran.exit_code == 1, ran.output
     assert rows_of(folder / "a.jsonl") == EXPECTED
     assert json.loads(ran.stdout.splitlines()[-1])["failures"] == {"InvalidRequest": 1}
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["no folder", "an empty folder"])
+def test_without_a_key_no_journal_is_left(folder, monkeypatch, is_there):
+    """Nothing was submitted, so there is nothing to keep; a folder of somebody's own stays."""
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    if is_there:
+        (folder / "runs").mkdir()
+    refused = run("batch", "submit", *ASK, "--journal", "runs")
+    assert (refused.exit_code, "no key" in refused.stderr) == (2, True)
+    assert (folder / "runs").is_dir() == is_there
+    assert not list(folder.glob("runs/*"))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    assert run("batch", "status", "runs").exit_code == 2

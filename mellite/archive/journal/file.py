@@ -94,6 +94,7 @@ class JournalFile:
         self._process = forking.process.number
         self._waiting = bytearray()
         path = os.path.join(directory, RECORDS)
+        is_made = not os.path.isdir(directory)
         try:
             make_directory(os.path.abspath(directory))
             if not is_journal(directory) and not _LEFT.issuperset(os.listdir(directory)):
@@ -119,6 +120,7 @@ class JournalFile:
             os.close(self._descriptor)
             raise
         self.size = self.index.size
+        self._is_new, self._is_made = is_new, is_made
 
     def _head(self, head: JsonObject | None) -> JsonObject:
         if not is_journal(self.directory):
@@ -207,6 +209,16 @@ class JournalFile:
             self.index.closed()
             with suppress(OSError):
                 os.close(descriptor)
+
+    def discard_if_unused(self) -> None:
+        """Remove the journal again, before it is closed, if it was made by this and nothing was added."""
+        if self._is_new and not self.size and self._process == forking.process.number:
+            # Under the lock: whoever opens the journal meanwhile is refused, and whoever does later makes another one.
+            with suppress(OSError):  # on Windows no open file can be removed
+                for name in (HEAD, RECORDS):
+                    os.unlink(os.path.join(self.directory, name))
+                if self._is_made:
+                    os.rmdir(self.directory)
 
 
 def _unwritable(directory: str, error: BaseException) -> JournalError:

@@ -98,6 +98,9 @@ async def submit(items: Items, *, journal: str | os.PathLike[str]) -> list[Batch
         parts = writing.rest()
         for part in ledger.parts.values():
             await desk.make(part)
+    except BaseException:
+        file.discard_if_unused()
+        raise
     finally:
         await desk.aclose()
         ledger.close()
