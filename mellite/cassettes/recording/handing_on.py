@@ -89,10 +89,11 @@ class RecordingResponse(ArrivingResponse):
     """An answer that is handed on as it arrives, and stored when it is over.
 
     One that is all here is taken and stored at once. What arrives later is left to a task, by saying that nothing more
-    comes without one: storing may have to wait.
+    comes without one: storing may have to wait. The last piece is handed on when the answer is stored, if the transport
+    knows by then that it is the last one: who has all of an answer may need no end of it.
     """
 
-    __slots__ = ("_recorder", "_take", "inner", "is_encoded")
+    __slots__ = ("_arriving", "_kept", "_recorder", "_take", "inner", "is_encoded")
 
     is_complete = False
     is_coming = False
@@ -103,6 +104,8 @@ class RecordingResponse(ArrivingResponse):
         self.headers = inner.headers
         self.is_encoded = "content-encoding" in inner.headers
         self.inner = inner
+        self._arriving = inner if isinstance(inner, ArrivingResponse) else None
+        self._kept = b""
         self._take = take
         self._recorder = recorder
 
@@ -121,15 +124,25 @@ class RecordingResponse(ArrivingResponse):
     async def read(self, timeout: float | None = None) -> bytes:
         """Read the next piece; see `HttpResponse.read`."""
         take = self._take
+        if self._kept:
+            kept, self._kept = self._kept, b""
+            return kept
         try:
             piece = await self.inner.read(timeout)
         except (TransportError, InvalidProviderOutput, TimeoutError) as error:
             await self._recorder.ended(take, error)
             raise
-        if piece:
-            take.gets(piece)
-        else:
+        if not piece:
             await self._recorder.ended(take)
+            return b""
+        take.gets(piece)
+        arriving = self._arriving
+        if arriving is not None and arriving.is_complete and not arriving.buffered:
+            try:
+                await self._recorder.ended(take)
+            except BaseException:  # cancelled: the next read has what came
+                self._kept = piece
+                raise
         return piece
 
     def whole(self, most: int) -> bytes | None:

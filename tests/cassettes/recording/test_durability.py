@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from mellite.cassettes import load_cassette, use
 from mellite.errors import ConfigurationError
-from tests.wire.server import LAST, Server, answer, head, piece, serve
+from tests.wire.server import LAST, Server, Step, answer, head, piece, send, serve
 
 CHILD = """
 import sys
@@ -80,6 +81,46 @@ def test_a_killed_process_leaves_what_was_done(
     assert len(stored) in (len(done), len(done) + 1)
     assert {one.response.body.data for one in stored} == {body}
     assert {one.extra["mellite"]["end"] for one in stored} == {"complete"}
+
+
+HAS_ALL = """
+import sys
+import anyio
+from mellite.cassettes import use
+from mellite.wire.http import HttpRequest
+
+async def main(url, path, size, loop, durability):
+    with use(path, mode="all", durability=durability, environment={}) as transport:
+        response = await transport.open(HttpRequest("GET", url))
+        got = 0
+        while got < int(size):
+            got += len(await response.read())
+        print("done", flush=True)  # all of it is here, and nobody has asked for the end
+        await anyio.sleep_forever()
+
+anyio.run(main, *sys.argv[1:], backend=sys.argv[4])
+"""
+
+ONE_PACKET = [send(b"".join([base64.b64decode(step[1]) for step in STREAM[1]]))]
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+@pytest.mark.parametrize("kind", [UNARY, (STREAM[0], ONE_PACKET)], ids=["unary", "stream"])
+def test_who_has_the_last_byte_needs_no_end(
+    server: Server, tmp_path: Path, kind: tuple[bytes, list[Step]], loop: str, durability: str
+) -> None:
+    """A client that is content with the last byte, as those of `mellite serve`, has an answer that is recorded."""
+    body, steps = kind
+    path = tmp_path / "case.json"
+    command = [sys.executable, "-c", HAS_ALL, server.script(*steps).url, path, str(len(body)), loop, durability]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "CI": ""}) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"done\n"
+        child.send_signal(signal.SIGKILL)
+    stored = load_cassette(path).http
+    assert [one.response.body.data for one in stored] == [body]
+    assert [one.extra["mellite"]["end"] for one in stored] == ["complete"]
 
 
 COUNTING = """
