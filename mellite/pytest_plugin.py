@@ -14,13 +14,12 @@ a network.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
-import re
 import shlex
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
@@ -31,20 +30,19 @@ if TYPE_CHECKING:
         check_protocol as check_protocol,  # noqa: PLC0414
     )
     from .backends.fake import Answer, Answerer, Scripted
-    from .cassettes.for_pytest import CassetteOfTest, Stale
-    from .cassettes.modes import Mode
+    from .cassettes.for_pytest import CassetteOfTest
+    from .cassettes.naming import Place
     from .cassettes.opening import CassetteTransport
+    from .cassettes.run_of_tests import RunOfTests
     from .server.running import RunningServer
 
 __all__ = ["UnusedInteractions"]
 
 _MODES: Final = ("none", "once", "new_episodes", "all", "rewrite")
-_PASSED_ON: Final = ("match", "speed", "cut", "deadline")
 _ARGUMENTS: Final = frozenset(
-    {*_PASSED_ON, "path", "mode", "requires", "tags", "metadata", "unused", "live", "install", "clients"}
+    {"path", "mode", "match", "speed", "cut", "deadline", "requires", "tags", "metadata", "unused"}
+    | {"live", "install", "clients"}
 )
-
-_LONGEST_NAME: Final = 120
 
 _ADVICE: Final = "to record it, run pytest with --mellite-record"
 
@@ -57,6 +55,16 @@ _NOTHING: Final = (
 #: The outcomes of setup and call of the running attempt, by phase, as pytest and all other plugins see them.
 _outcomes: Final = pytest.StashKey[dict[str, str]]()
 _has_cassette: Final = pytest.StashKey[bool]()
+
+#: The test whose fixture ``cassette`` is set up next. An argument ``request`` would cost as much as reading a cassette:
+#: pytest makes a fixture of it three times for each test.
+_asking: Final[list[pytest.Item]] = []
+
+#: Of the run: what holds for all its tests. Of a module or class: where the cassettes of its tests are, and which of
+#: the names in it differ from another one in nothing but case.
+_run: Final = pytest.StashKey["RunOfTests"]()
+_place: Final = pytest.StashKey["Place"]()
+_alike: Final = pytest.StashKey[frozenset[str]]()
 
 _stays_here: Callable[[object], bool] | None = None  # whether a host is this machine; None: the guard's own rule
 #: What was refused in the running test. Libraries replace our message by one of their own, so it is shown apart.
@@ -201,8 +209,15 @@ def _asked(config: pytest.Config) -> str | None:
 # --- fixtures -------------------------------------------------------------------------------------
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest) -> None:
+    """Remember which test asks for its cassette."""
+    if fixturedef.argname == "cassette":
+        _asking[:] = (request.node,)
+
+
 @pytest.fixture
-def cassette(request: pytest.FixtureRequest) -> Iterator[CassetteTransport]:
+def cassette() -> Iterator[CassetteTransport]:
     """Send the requests of all backends without a transport of their own through a cassette of the test.
 
     This holds from the beginning of the test to its end, in all threads, and for backends that were made before. With
@@ -214,17 +229,19 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[CassetteTransport]:
     only replayed, no call leaves this machine and no key is needed. A recording is kept if the test passes. If nothing
     was recorded, the test fails.
     """
-    given = _marked(request.node)
-    request.node.stash[_has_cassette] = True
-    transport = _opened(request, given)
-    failed_before = request.session.testsfailed
-    with _quiet(request, transport, given), _installed(transport, given):
+    item = _asking.pop()
+    given = _marked(item)
+    item.stash[_has_cassette] = True
+    run = _run_of(item.config)
+    transport = _opened(item, given, run)
+    failed_before = item.session.testsfailed
+    with _quiet(transport, given, run), _installed(transport, given), _caught(transport, given):
         yield transport
     if substitutes := transport.substitutes:
         from .archive.stale import stale_calls
 
-        request.node.stash[_stale] = stale_calls(request.node.nodeid, transport.path, substitutes)
-    if not _has_passed(request.node) or request.session.testsfailed > failed_before:
+        item.stash[_stale] = stale_calls(item.nodeid, transport.path, substitutes)
+    if not _has_passed(item) or item.session.testsfailed > failed_before:
         transport.abandon()
         return
     transport.finish()
@@ -234,64 +251,72 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[CassetteTransport]:
         pytest.fail(_NOTHING.format(path=transport.path), pytrace=False)
 
 
-def _quiet(
-    request: pytest.FixtureRequest, transport: CassetteTransport, given: Mapping[str, Any]
-) -> AbstractContextManager[None]:
+def _run_of(config: pytest.Config) -> RunOfTests:
+    """Return what holds for all tests of this run."""
+    run = config.stash.get(_run, None)
+    if run is None:
+        from .cassettes.run_of_tests import RunOfTests
+
+        run = config.stash[_run] = RunOfTests(
+            asked=_asked(config),
+            reports=config.getoption("mellite_stale") is not None,
+            hosts=frozenset(config.getini("mellite_allowed_hosts")),
+            environment=os.environ,
+        )
+    return run
+
+
+def _quiet(transport: CassetteTransport, given: Mapping[str, Any], run: RunOfTests) -> AbstractContextManager[None]:
     """Return the block in which a test that only replays reaches no other machine."""
     if transport.offline and not given.get("live"):
-        return _no_network(f"it replays a cassette; {_ADVICE}", request.config)
+        return _no_network(f"it replays a cassette; {_ADVICE}", run.hosts)
     return nullcontext()
 
 
-def _no_network(why: str, config: pytest.Config) -> AbstractContextManager[None]:
+def _no_network(why: str, hosts: Collection[str]) -> AbstractContextManager[None]:
     from .loops.no_network import no_network
 
-    return no_network(why, config.getini("mellite_allowed_hosts"), _refused, _stays_here)
+    return no_network(why, hosts, _refused, _stays_here)
 
 
-@contextmanager
-def _installed(transport: CassetteTransport, given: Mapping[str, Any]) -> Generator[None]:
-    """Have all backends use the cassette, unless the marker says otherwise, and the clients that it names."""
-    with ExitStack() as blocks:
-        if given.get("install", True):
-            from .wire.transports.default import standing_in
+def _installed(transport: CassetteTransport, given: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Return the block in which all backends use the cassette, unless the marker says otherwise."""
+    if not given.get("install", True):
+        return nullcontext()
+    from .wire.transports.default import standing_in
 
-            blocks.enter_context(standing_in(transport.over))
-        if given.get("clients"):
-            from .cassettes.clients.patching import catching
-
-            blocks.enter_context(catching(transport, given["clients"]))
-        yield
+    return standing_in(transport.over)
 
 
-def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> CassetteOfTest:
+def _caught(transport: CassetteTransport, given: Mapping[str, Any]) -> AbstractContextManager[object]:
+    """Return the block in which the clients that the marker names use the cassette."""
+    if not given.get("clients"):
+        return nullcontext()
+    from .cassettes.clients.patching import catching
+
+    return catching(transport, given["clients"])
+
+
+def _opened(item: pytest.Item, given: Mapping[str, Any], run: RunOfTests) -> CassetteOfTest:
     """Open the cassette of a test in the mode that was asked for, or skip the test."""
-    from .cassettes.for_pytest import cassette_of_test
     from .values.errors import CassetteMiss, MelliteError
 
-    path = _path(request, given)
+    place = _place_of(item.parent)
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    shared = given.get("path")
+    path = place.path(item.name, parameters) if shared is None else os.path.join(place.folder, os.fspath(shared))
     transport: CassetteOfTest | None = None
-    reports = request.config.getoption("mellite_stale") is not None
-    stale: Stale | None = "report" if reports else "record" if _asked(request.config) == "stale" else None
     problem = ""
     try:
-        mode = _mode(request, given)
-        _select(path, request.node.name, given)
-        transport = cassette_of_test(
-            path,
-            mode,
-            stale=stale,
-            part=None if given.get("path") is None else _part(request.node),
-            metadata={"tags": list(given.get("tags", ())), **given.get("metadata", {})},
-            **({"match": "pool", "lenient": True} if given.get("clients") else {}),
-            **{name: given[name] for name in _PASSED_ON if name in given},
-        )
+        if not run.has(path, item.name, given.get("tags", ())):
+            pytest.skip("left out by RECORDED_PREFIX, RECORDED_PROVIDER, RECORDED_TAGS or RECORDED_TEST")
+        transport = run.opened(path, None if shared is None else place.part(item.name, parameters), given)
     except MelliteError as error:
         problem = f"{type(error).__name__}: {error}"
-        if stale == "report" and isinstance(error, CassetteMiss):
+        if run.stale == "report" and isinstance(error, CassetteMiss):
             from .archive.stale import missing_cassette
 
-            request.node.stash[_stale] = [missing_cassette(request.node.nodeid, path)]
+            item.stash[_stale] = [missing_cassette(item.nodeid, path)]
     if transport is None:  # inside the except clause, pytest would show the traceback of the error as well
         pytest.fail(problem, pytrace=False)
     if transport.recorder is not None:
@@ -346,73 +371,38 @@ def _marked(node: pytest.Item) -> dict[str, Any]:
     return given
 
 
-def _mode(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> Mode:
-    from .cassettes.modes import mode_of, permitted
+def _place_of(collector: Any) -> Place:
+    """Return where the cassettes of the tests of a module or class are."""
+    place: Place | None = collector.stash.get(_place, None)
+    if place is None:
+        from .cassettes.naming import Place
 
-    asked = _asked(request.config) or given.get("mode")
-    if request.config.getoption("mellite_stale") is not None:
-        asked = "none"
-    elif asked == "stale":
-        asked = "new_episodes"
-    return permitted(mode_of(os.environ, asked), os.environ)
-
-
-def _select(path: str, test: str, given: Mapping[str, Any]) -> None:
-    """Skip a test that RECORDED_PREFIX, RECORDED_PROVIDER, RECORDED_TAGS or RECORDED_TEST leave out."""
-    from .cassettes.modes import Selection
-
-    selection = Selection.of(os.environ)
-    if selection == Selection():
-        return
-    folder, name = os.path.split(os.path.splitext(path)[0])
-    group = os.path.basename(folder)
-    if not selection.has(f"{group}/{name}", test=test, tags=given.get("tags", ())):
-        pytest.skip("left out by RECORDED_PREFIX, RECORDED_PROVIDER, RECORDED_TAGS or RECORDED_TEST")
+        chosen, root, path = collector.config.getini("mellite_cassettes"), collector.config.rootpath, collector.path
+        is_below = chosen and path.is_relative_to(root)  # files of one name in different folders are told apart then
+        around = [pair for pair in pairwise(collector.listchain()) if isinstance(pair[1], pytest.Class)]
+        place = collector.stash[_place] = Place(
+            str(root / chosen if chosen else path.parent / "cassettes"),
+            path.relative_to(root).as_posix() if is_below else path.name,
+            owner="".join([f"{one.name}." for _, one in around]),
+            alike=collector.stash.get(_alike, frozenset()),
+            is_alike=any(one.name in above.stash.get(_alike, ()) for above, one in around),
+        )
+    return place
 
 
-def _path(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> str:
-    """Return the path of a test's cassette: ``cassettes/<file>/<test>.json``, one for both event loops."""
-    node, chosen = request.node, request.config.getini("mellite_cassettes")
-    folder = str(request.config.rootpath / chosen if chosen else node.path.parent / "cassettes")
-    if (path := given.get("path")) is None:
-        path = f"{os.path.splitext(_file(node))[0]}/{_file_name(_test_name(node))}.json"
-    return os.path.join(folder, os.fspath(path))
+# What is collected, and not what is left of it to run: the name of a cassette does not depend on that.
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Note which names in a module or class differ from another one in nothing but case."""
+    report = yield
+    names = {one.name for one in report.result or ()} if isinstance(collector, (pytest.Module, pytest.Class)) else ()
+    if len({name.lower() for name in names}) < len(names):
+        from .cassettes.naming import only_case_apart
 
-
-def _file(node: Any) -> str:
-    """Return the name of a test's file; with one folder for all cassettes its path, from the root."""
-    path, root = node.path, node.config.rootpath
-    is_shared = node.config.getini("mellite_cassettes") and path.is_relative_to(root)
-    return str(path.relative_to(root).as_posix() if is_shared else path.name)
-
-
-def _part(node: Any) -> str:
-    """Return the name that the interactions of a test carry in a shared cassette."""
-    return f"{_file(node)}::{_test_name(node)}"
-
-
-def _test_name(node: Any) -> str:
-    """Return the test's name with its classes and parameters, without those that ask the same: loops, repetitions."""
-    owner = "".join([f"{one.name}." for one in node.listchain() if isinstance(one, pytest.Class)])
-    name, bracket, parameters = node.name.partition("[")
-    given = getattr(getattr(node, "callspec", None), "params", {})
-    loop = given.get("anyio_backend")
-    loop = loop[0] if isinstance(loop, tuple) else loop
-    ids = parameters.removesuffix("]").split("-")
-    if loop in ids:
-        ids.remove(loop)
-    rest = "-".join(ids)
-    if (step := given.get("__pytest_repeat_step_number")) is not None:  # of pytest-repeat, which names it as in "1-5"
-        rest = re.sub(rf"-?{step + 1}-\d+$", "", rest)
-    return f"{owner}{name}{bracket}{rest}]" if bracket and rest else f"{owner}{name}"
-
-
-def _file_name(name: str) -> str:
-    """Return a valid file name on every system. If something is cut off or replaced, a digest tells tests apart."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")
-    if re.fullmatch(r"[A-Za-z0-9_.]+(\[[A-Za-z0-9_.-]+\])?", name) and len(plain) <= _LONGEST_NAME:
-        return plain
-    return f"{plain[:_LONGEST_NAME]}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
+        collector.stash[_alike] = only_case_apart(names)
+    return report
 
 
 def _tell_unused(transport: CassetteTransport, how: str) -> None:
@@ -491,5 +481,5 @@ class _Blocking:
         if _marked(item).get("live"):
             return (yield)
         why = "--mellite-block-network; mark the test with mellite(live=True) to allow it"
-        with _no_network(why, self._config):
+        with _no_network(why, self._config.getini("mellite_allowed_hosts")):
             return (yield)

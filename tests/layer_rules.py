@@ -52,11 +52,11 @@ USERS = "recipes"
 
 INSIDE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "cassettes": (
-        ("alike", "interactions", "bodies", "timeline", "compression", "modes"),
+        ("alike", "interactions", "bodies", "timeline", "compression", "modes", "naming"),
         ("secrets",),
         ("files",),
         ("recording", "replaying", "text"),
-        ("opening", "scrub", "scrub_files", "audit", "for_pytest"),
+        ("opening", "scrub", "scrub_files", "audit", "for_pytest", "run_of_tests"),
         ("clients",),
     ),
     "protocols": (

@@ -15,7 +15,8 @@ from ..values.paths import path_of
 from ..values.public_names import publish
 from ..wire.http import HttpRequest, HttpResponse, Sent, Transport
 from .files.disk import cassette_path
-from .files.read import load_cassette
+from .files.journal_lines import JOURNAL
+from .files.read import load_cassette, load_file
 from .interactions import Cassette, HttpInteraction
 from .modes import Mode, Selection, mode_of, permitted
 from .recording.journal import recover
@@ -195,10 +196,14 @@ class CassetteTransport:
         """Read the cassette to replay; None if there is none, or everything is recorded anew."""
         if self.mode in ("all", "rewrite"):
             return None
-        with suppress(CassetteError):  # on a read-only disk the journal cannot be folded in, but is still read
-            recover(self.path)
+        # Without a journal none is to be read, either: the one of a rewriting is always made after it.
+        load: Callable[[str], Cassette] = load_file
+        if os.path.lexists(self.path + JOURNAL):
+            load = load_cassette
+            with suppress(CassetteError):  # on a read-only disk the journal cannot be folded in, but is still read
+                recover(self.path)
         try:
-            return load_cassette(self.path)
+            return load(self.path)
         except CassetteMiss as error:
             if self.mode == "none":
                 msg = f"{error}; {self.advice}"

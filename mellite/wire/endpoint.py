@@ -112,7 +112,11 @@ class Endpoint:
     model_path: Callable[[str], str] | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        _split(self.base_url, "base_url")
+        url: object = self.base_url  # of callers without a type checker, too
+        if isinstance(url, str):
+            _check(url, "base_url")
+        else:
+            _split(url, "base_url")
 
     def base(self) -> str:
         """Return the base URL in force now: the first variable that is set, else `base_url` with its settings.
@@ -211,7 +215,7 @@ def _split(url: object, name: str) -> SplitResult:
 
 @lru_cache(maxsize=64)  # errors are not kept
 def _check(url: str, name: str) -> None:
-    """Check a base URL of the environment; see `_split`."""
+    """Check a base URL that was checked before, as often as not; see `_split`."""
     _split(url, name)
 
 

@@ -157,6 +157,77 @@ def test_classes_in_classes(pytester: pytest.Pytester, script: Script, run: Run)
     run().assert_outcomes(passed=4)
 
 
+ONLY_CASE = """
+    import mellite, pytest
+
+    BACKEND = mellite.backend("openai-chat:m", base_url="URL/v1", api_key="k")
+
+    @pytest.mark.parametrize("word", ["a", "A", "bC", "Bc"])
+    def test_word(cassette, word):
+        assert BACKEND.generate(f"word {word}").result() == "Hello, you."
+
+    class TestOne:
+        def test_x(self, cassette):
+            assert BACKEND.generate("one").result() == "Hello, you."
+
+    class Testone:
+        def test_x(self, cassette):
+            assert BACKEND.generate("One").result() == "Hello, you."
+"""
+
+
+def test_names_that_differ_in_case_only(pytester: pytest.Pytester, script: Script, run: Run) -> None:
+    """Where "a" and "A" are one file, too, each test has one of its own, whichever of them are selected."""
+    run(ONLY_CASE.replace("URL", script.url), "--mellite-record").assert_outcomes(passed=6)
+    folder = pytester.path / "cassettes" / "test_it"
+    names = sorted(path.name for path in folder.iterdir())
+    assert len({name.casefold() for name in names}) == len(names) == 6
+    assert "test_word-a.json" in names  # as without the other one
+    run(None, "test_it.py::test_word[A]").assert_outcomes(passed=1)
+    run(None, "-k", "bC or Bc or Testone").assert_outcomes(passed=4, deselected=2)
+
+
+def test_names_that_differ_in_case_only_and_were_recorded_before(
+    pytester: pytest.Pytester, script: Script, run: Run
+) -> None:
+    """Cassettes stay in use under the names that they had, on a system where these are several files."""
+    run(ONLY_CASE.replace("URL", script.url), "--mellite-record", "-k", "word").assert_outcomes(passed=4, deselected=2)
+    folder = pytester.path / "cassettes" / "test_it"
+    for path in folder.iterdir():
+        if path.stem != "test_word-a":
+            path.rename(path.with_name(f"{path.stem[:-9]}.json"))
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["test_word-A.json", "test_word-Bc.json", "test_word-a.json", "test_word-bC.json"]
+    run(None, "-k", "word").assert_outcomes(passed=4, deselected=2)
+    run(None, "-k", "word", "--mellite-record").assert_outcomes(passed=4, deselected=2)
+    assert sorted(path.name for path in folder.iterdir()) == names
+
+
+@pytest.mark.slow
+def test_a_fixture_of_the_same_name(script: Script, run: Run) -> None:
+    """A project may have a fixture of this name that asks for the plugin's, and a test may ask for it later on."""
+    source = f"""
+        import mellite, pytest
+
+        BACKEND = mellite.backend("openai-chat:m", base_url="{script.url}/v1", api_key="k")
+
+        @pytest.fixture
+        def cassette(cassette):
+            yield cassette.path
+
+        def test_own(cassette):
+            assert cassette.endswith("test_own.json")
+            assert BACKEND.generate("hi").result() == "Hello, you."
+
+        def test_later(request):
+            assert request.getfixturevalue("cassette").endswith("test_later.json")
+            assert BACKEND.generate("hi").result() == "Hello, you."
+    """
+    run(source, "--mellite-record").assert_outcomes(passed=2)
+    run().assert_outcomes(passed=2)
+    assert len(script.requests(2)) == 2
+
+
 @pytest.mark.slow
 def test_folder_and_path(pytester: pytest.Pytester, script: Script, run: Run) -> None:
     """The folder may be set for the project, and the path for a test."""

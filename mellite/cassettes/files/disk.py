@@ -66,10 +66,10 @@ def _read(descriptor: int, path: str, size: int, limit: int) -> bytes:
     total = 0
     while total <= limit and size <= limit:
         piece = os.read(descriptor, max(size - total, 0) + 1)
-        if not piece:
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.append(piece)
         total += len(piece)
+        if not piece or total == size:  # at the size, too: more was asked for, and there is no more
+            return b"".join(pieces)
     msg = f"cassette {path!r} has {max(size, total):,} bytes; at most {limit:,} are read"
     raise InvalidCassette(msg, path=path, offset=limit)
 

@@ -42,7 +42,7 @@ from .vcr import is_foreign, is_vcr, read_vcr
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["VERSION", "load_cassette", "read_cassette", "read_stored"]
+__all__ = ["VERSION", "load_cassette", "load_file", "read_cassette", "read_stored"]
 
 #: The version of the format that is read.
 VERSION: Final = 1
@@ -69,6 +69,11 @@ def load_cassette(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Casse
     name = path if isinstance(path, str) else path_of(path)
     if os.path.lexists(name + JOURNAL) or os.path.lexists(name + REWRITE):
         return read_stored(Stored.read(name, limit=limit), path=name)
+    return load_file(name, limit=limit)
+
+
+def load_file(name: str, *, limit: int = MAX_BYTES) -> Cassette:
+    """Read a cassette file as `load_cassette` does, but not the journals beside it."""
     data = expand(read_file(name, limit=limit), compression_of(name), path=name, limit=limit)
     if is_foreign(name):
         return read_vcr(data, path=name).cassette

@@ -1,0 +1,92 @@
+"""What holds for all tests of one run of pytest: read once, since flags and environment stay as they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from typing import Any, Final
+
+from attrs import frozen
+
+from .for_pytest import CassetteOfTest, Stale, cassette_of_test
+from .modes import Mode, Selection, mode_of, permitted
+
+__all__ = ["RunOfTests"]
+
+#: The arguments of the marker that say how answers are found and replayed.
+_HOW: Final = ("match", "speed", "cut", "deadline")
+
+
+@frozen(kw_only=True)
+class RunOfTests:
+    """What flags, the ini file and the environment say about the cassettes of all tests.
+
+    Args:
+        asked: the mode that a flag asks for, or ``stale``; None if none does.
+        reports: whether requests that differ from what is recorded are answered and reported.
+        hosts: the hosts that every test may reach.
+        environment: as in ``os.environ``; read when the first test needs it.
+    """
+
+    asked: str | None
+    reports: bool
+    hosts: frozenset[str]
+    environment: Mapping[str, str]
+
+    @cached_property
+    def stale(self) -> Stale | None:
+        """What to do about requests that differ from what is recorded."""
+        if self.reports:
+            return "report"
+        return "record" if self.asked == "stale" else None
+
+    @cached_property
+    def selection(self) -> Selection | None:
+        """Which tests run; None if all do."""
+        selection = Selection.of(self.environment)
+        return None if selection == Selection() else selection
+
+    @cached_property
+    def default_mode(self) -> Mode:
+        """The mode of a test whose marker says none.
+
+        Raises:
+            ConfigurationError: for a variable that names no mode.
+            RecordingForbidden: in CI, for a mode that replays nothing.
+        """
+        return self._mode(None)
+
+    def _mode(self, marked: Any) -> Mode:
+        asked = self.asked or marked
+        if self.reports:
+            asked = "none"
+        elif asked == "stale":
+            asked = "new_episodes"
+        return permitted(mode_of(self.environment, asked), self.environment)
+
+    def has(self, path: str, test: str, tags: Collection[str]) -> bool:
+        """Whether a test runs, as RECORDED_PREFIX, RECORDED_PROVIDER, RECORDED_TAGS and RECORDED_TEST say."""
+        if self.selection is None:
+            return True
+        folder, name = os.path.split(os.path.splitext(path)[0])
+        return self.selection.has(f"{os.path.basename(folder)}/{name}", test=test, tags=tags)
+
+    def opened(self, path: str, part: str | None, given: Mapping[str, Any]) -> CassetteOfTest:
+        """Open the cassette of a test; see `cassette_of_test`.
+
+        Args:
+            path: the file.
+            part: the name of the test, if it shares the file with others.
+            given: the arguments of its marker.
+        """
+        marked = given.get("mode")
+        return cassette_of_test(
+            path,
+            self.default_mode if marked is None else self._mode(marked),
+            stale=self.stale,
+            part=part,
+            metadata={"tags": list(given.get("tags", ())), **given.get("metadata", {})},
+            **({"match": "pool", "lenient": True} if given.get("clients") else {}),
+            **{name: given[name] for name in _HOW if name in given},
+        )
