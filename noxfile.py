@@ -335,7 +335,7 @@ def engines(session: nox.Session) -> None:
     session.install("-q", "-e", ".[test]", "cloudpickle>=3.1", RAY)
     session.run("python", "-m", "pytest", "-q", "-W", "default", "tests/engine/ray_engine.py")
     session.run("python", "-m", "tests.engine.long_maps", *(session.posargs or ["--rpm", "6000"]))
-    session.run("python", "-m", "tests.engine.long_maps", "--speed", "--thunks", "5000")
+    session.run("python", "-m", "tests.engine.long_maps", "--speed", "--thunks", "3000", "--delay", "1")
 
 
 @nox.session

@@ -8,7 +8,8 @@ of them, which is then started again with its journal. It prints what was seen, 
 - the log of the provider has more than 2 % over the limit in any minute;
 - the memory of the client grows while it works.
 
-``--speed`` measures one worker beside two instead, with 100 calls in flight each.
+``--speed`` measures one worker beside two instead, with 100 calls in flight each. With a ``--delay`` of a second they
+mostly wait; with a short one the processors are the limit, and another program beside it hides the second worker.
 """
 
 from __future__ import annotations
