@@ -14,9 +14,10 @@ from ..values.options import CommonOptions, Timeouts
 from ..values.public_names import publish
 from ..values.request import Request
 from ..values.spelling import nearest
+from ..values.whole_numbers import check_count
 from ..wire.http import Transport
 from ..wire.transports.default import NetworkOptions, reaching
-from .live import MOST, LiveBackend, check_retries
+from .live import MOST, LiveBackend
 
 if TYPE_CHECKING:
     from .wrappers.quotas import Concurrency
@@ -107,7 +108,7 @@ def backend(
         msg = f"a backend is named by a str such as 'openai:gpt-4o-mini' or 'cassette:DIRECTORY', not {spec!r:.100}"
         raise ConfigurationError(msg)
     limit_of("max_concurrency", max_concurrency)
-    check_retries(retries)
+    check_count("retries", retries, least=0)
     given = cast("dict[str, Any]", options)
     kind, _, rest = spec.partition(":")
     network = cast("NetworkOptions", {name: given.pop(name) for name in _NETWORK if name in given})

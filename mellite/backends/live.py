@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from ..loops.places import Place, limit_of, stood_in
 from ..thunk.backend import Backend
-from ..values.errors import InvalidRequest, UnknownOption
+from ..values.errors import UnknownOption
 from ..values.events import Event
 from ..values.options import CommonOptions, Options, Timeouts
 from ..values.public_names import publish
 from ..values.request import Request
 from ..values.text_answer import Batch
+from ..values.whole_numbers import check_count
 from ..wire.answering import Answering
 from ..wire.bounds import DEFAULT_BOUNDS, AnswerBounds, check_bound
 from ..wire.http import HttpRequest, Transport
@@ -25,7 +26,7 @@ from .wrappers.wrapper import one_by_one
 if TYPE_CHECKING:
     from .wrappers.quotas import Concurrency
 
-__all__ = ["MOST", "LiveBackend", "check_retries"]
+__all__ = ["MOST", "LiveBackend"]
 
 #: The default for the most generations of one backend at once: what a connection pool to one server bears, and what
 #: providers allow an ordinary account.
@@ -46,17 +47,6 @@ def _check_names(options: Mapping[str, object]) -> None:
         if name in _OF_A_CALL:
             msg = f"{name!r} belongs to a call, not to a backend: backend.generate(..., {name}=...)"
             raise UnknownOption(msg, option=name)
-
-
-def check_retries(retries: object) -> None:
-    """Refuse what is not a whole number from 0 on.
-
-    Raises:
-        InvalidRequest: naming the argument.
-    """
-    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-        msg = f"'retries' must be a whole number of at least 0, not {retries!r}"
-        raise InvalidRequest(msg, parameter="retries")
 
 
 class LiveBackend(Backend):
@@ -118,7 +108,7 @@ class LiveBackend(Backend):
         max_answer_values: int | None = DEFAULT_BOUNDS.max_values,
         **options: Unpack[CommonOptions],
     ) -> None:
-        check_retries(retries)
+        check_count("retries", retries, least=0)
         self._rule = Rule(attempts=retries + 1) if retries else None
         self._limit = limit_of("max_concurrency", max_concurrency)
         self._limit_is_own = isinstance(max_concurrency, int)  # not one that several backends share

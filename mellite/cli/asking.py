@@ -15,6 +15,7 @@ from attrs import fields_dict, frozen
 from ..values.errors import InvalidRequest
 from ..values.option_names import unknown_option
 from ..values.options import Options, Timeouts
+from ..values.whole_numbers import check_count
 
 if TYPE_CHECKING:
     from ..thunk.backend import Backend
@@ -123,11 +124,9 @@ class Asking:
 
     def _network(self) -> dict[str, Any]:
         """Return the arguments of `mellite.backend` that were given, checked."""
-        from ..backends.live import check_retries
-
         given: dict[str, Any] = {}
         if self.retries is not None:
-            check_retries(self.retries)
+            check_count("retries", self.retries, least=0)
             given["retries"] = self.retries
         if self.timeout is not None:
             given["timeouts"] = Timeouts(total=self.timeout)

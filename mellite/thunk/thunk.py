@@ -17,6 +17,7 @@ from ..values.options import GenerateOptions
 from ..values.public_names import publish
 from ..values.request import Request, System
 from ..values.tools import ToolLike
+from ..values.whole_numbers import check_count
 from .call import CallInfo, share_type
 from .cancelling import Cancellation
 from .growing import Growing
@@ -179,7 +180,7 @@ class ModelOutputThunk(Growing[T], Generic[T]):
             InvalidRequest: if `ahead` is not a whole number of at least 1.
         """
         if ahead is not None:
-            _check_whole("ahead", ahead)
+            check_count("ahead", ahead)
         from ..values.compact import CompactLog
         from .audience import AHEAD
         from .iterators import Events
@@ -346,7 +347,7 @@ class ModelOutputThunk(Growing[T], Generic[T]):
             UnknownOption: for a misspelled option.
         """
         if type(n) is not int or n < 1:
-            _check_whole("n", n)
+            check_count("n", n)
         request = self._call.request
         if options or system is not None or tools is not None:
             request = Request.of(request, system=system, tools=tools, **options)
@@ -443,12 +444,6 @@ def _pump_class() -> type[Pump]:
 
 #: A thunk whose output type does not matter to the code that handles it.
 AnyThunk: TypeAlias = ModelOutputThunk[Any]
-
-
-def _check_whole(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        msg = f"{name!r} must be a whole number of at least 1, not {value!r}"
-        raise InvalidRequest(msg, parameter=name)
 
 
 def _restored(

@@ -12,6 +12,7 @@ from ...values.public_names import publish
 from ...values.request import Request
 from ...values.telling import log
 from ...values.text_answer import TextAnswer
+from ...values.whole_numbers import check_count
 from .clocks import SYSTEM, Clock, checked_clock
 from .relays import Watch, Watching
 
@@ -51,9 +52,7 @@ class CircuitBreaker(Watching):
 
     def __init__(self, backend: Any, *, failures: int = 5, cooldown: float = 30.0, clock: Clock | None = None) -> None:
         super().__init__(backend)
-        if isinstance(failures, bool) or not isinstance(failures, int) or failures < 1:
-            msg = f"'failures' must be a whole number of at least 1, not {failures!r}"
-            raise InvalidRequest(msg, parameter="failures")
+        check_count("failures", failures)
         if isinstance(cooldown, bool) or not isinstance(cooldown, (int, float)) or not 0 <= cooldown < math.inf:
             msg = f"'cooldown' must be a number of seconds from 0 on, not {cooldown!r}"
             raise InvalidRequest(msg, parameter="cooldown")

@@ -13,7 +13,7 @@ from ...values.errors import InvalidRequest
 from ...values.function_tools import tool_of
 from ...values.messages import Message, ToolCall
 from ...values.tools import definition_of
-from ..sampling.budget import check_count
+from ...values.whole_numbers import check_count
 from .step import RunStep
 from .stopping import Condition, condition_of, repeats, steps
 

@@ -14,7 +14,8 @@ from ...values.backend_streams import name_of
 from ...values.errors import InvalidRequest, MelliteError
 from ...values.public_names import publish
 from ...values.secrets.shapes import masked
-from ..sampling.budget import check_count, check_seconds, dollars
+from ...values.whole_numbers import check_count
+from ..sampling.budget import check_seconds, dollars
 from .progress import Progress, StopReason
 
 if TYPE_CHECKING:

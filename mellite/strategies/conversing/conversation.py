@@ -22,6 +22,7 @@ from ...values.public_names import publish
 from ...values.request import Prompt, Request, System
 from ...values.tokens import count_tokens
 from ...values.tools import ToolLike
+from ...values.whole_numbers import check_count
 from ..agent.plan import Approver, Execution
 from ..agent.runs import run
 from ..agent.stopping import StopWhen
@@ -237,9 +238,11 @@ class Conversation:
             raise InvalidRequest(msg, parameter="turns")
         messages = self.messages
         if turns is not None:
-            messages = without_before(messages, _cut_to_turns(messages, _whole("turns", turns)))
+            check_count("turns", turns, least=0)
+            messages = without_before(messages, _cut_to_turns(messages, turns))
         if tokens is not None:
-            messages = self._cut_to_tokens(messages, _whole("tokens", tokens))
+            check_count("tokens", tokens, least=0)
+            messages = self._cut_to_tokens(messages, tokens)
         return self._with(messages)
 
     def _cut_to_tokens(self, messages: tuple[Message, ...], most: int) -> tuple[Message, ...]:
@@ -333,13 +336,6 @@ def _answer(
     if tools:
         return run(backend, prompt, system=system or None, tools=tools, output=output, **options)
     return generate(backend, prompt, system=system or None, output=output, **options)
-
-
-def _whole(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        msg = f"{name!r} must be a whole number of at least 0, not {value!r}"
-        raise InvalidRequest(msg, parameter=name)
-    return value
 
 
 def _cut_to_turns(messages: tuple[Message, ...], turns: int) -> int:

@@ -13,8 +13,8 @@ from attrs import Factory, evolve, field, frozen
 from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest, SamplingError
 from ...values.signatures import write_signature
+from ...values.whole_numbers import check_count
 from ..requirements import Requirement
-from .budget import check_count
 from .round import Judged, Round
 from .sample import AnySample, Sample, StopReason
 from .strategy import Strategy

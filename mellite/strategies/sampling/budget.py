@@ -12,7 +12,7 @@ from ...thunk.thunk import AnyThunk
 from ...values.backend_streams import name_of
 from ...values.errors import InvalidRequest, SamplingError
 
-__all__ = ["Meter", "check_count", "check_priced", "check_seconds", "dollars"]
+__all__ = ["Meter", "check_priced", "check_seconds", "dollars"]
 
 #: The name of a budget that samples use up.
 Spent: TypeAlias = Literal["max_tokens", "max_usd"]
@@ -94,17 +94,6 @@ def _unknown(thunk: AnyThunk, what: str, budget: Spent) -> SamplingError:
         f"leave {budget} out, or make it known"
     )
     return SamplingError(msg, model=model, provider=about.provider, partial=thunk.partial, usage=about.usage)
-
-
-def check_count(name: str, value: object, *, least: int = 1) -> None:
-    """Refuse a value that is not a whole number of at least `least`.
-
-    Raises:
-        InvalidRequest: with the name of the argument.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        msg = f"{name!r} must be a whole number of at least {least}, not {value!r}"
-        raise InvalidRequest(msg, parameter=name)
 
 
 def check_seconds(name: str, value: object) -> None:

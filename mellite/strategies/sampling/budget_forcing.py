@@ -13,7 +13,7 @@ from ...values.errors import InvalidRequest, MelliteError
 from ...values.events import Event, ReasoningDelta, TextDelta
 from ...values.messages import Message, Part, Reasoning, Text, ToolCall
 from ...values.signatures import write_signature
-from .budget import check_count
+from ...values.whole_numbers import check_count
 from .repair import asking
 from .round import Round
 from .sample import AnySample, Sample

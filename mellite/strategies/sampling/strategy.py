@@ -15,10 +15,11 @@ from ...thunk.call import Streams
 from ...thunk.performing import Performing
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.errors import InvalidRequest, SamplingError
+from ...values.whole_numbers import check_count
 from ..requirements import Requirement, as_requirements
 from ..requirements.requirement import Check
 from ..spending import spent_on
-from .budget import Meter, check_count, check_priced, check_seconds, dollars
+from .budget import Meter, check_priced, check_seconds, dollars
 from .in_flight import InFlight
 from .result import SamplingResult
 from .round import Judged, Round, Watch, is_hopeless

@@ -21,10 +21,10 @@ class LLMCallConfig:
     Args:
         provider: any provider of `mellite.backend`, in any case; ``fake`` and ``local`` answer offline.
         model: the model's id.
-        prompt: what to ask. One of `prompt` and `template` is needed; the template counts.
-        template: likewise.
+        prompt: what to ask; not read where there is a `template`. One of the two is needed.
+        template: what to ask, in place of `prompt`.
         vars: name -> value, for the places of either, see `apply_vars`; None if there are none.
-        timeout_ms: how long each attempt may take, in milliseconds; at least 1 is given.
+        timeout_ms: how long each attempt may take, in milliseconds; less than 1 counts as 1.
         max_retries: how often to try again what may pass, and what took too long.
         temperature: None leaves it to the provider.
         top_p: None leaves it to the provider.

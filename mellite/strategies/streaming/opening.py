@@ -13,6 +13,7 @@ from ...values.errors import InvalidRequest
 from ...values.options import GenerateOptions
 from ...values.request import Prompt, Request, System
 from ...values.tools import ToolLike
+from ...values.whole_numbers import check_count
 from ..requirements import Requirement, as_requirements
 from ..requirements.requirement import Check
 from .handle import ValidatedStream
@@ -145,9 +146,7 @@ def stream(
     """
     given = {"system": system, "tools": tools, "output": output}
     changes = {**{name: value for name, value in given.items() if value is not None}, **options}
-    if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
-        msg = f"attempts is a whole number of at least 1, not {attempts!r}"
-        raise InvalidRequest(msg, parameter="attempts")
+    check_count("attempts", attempts)
     if not isinstance(repair, bool) and not callable(repair):
         msg = f"repair is True, False, or a function of the request and the failures, not {repair!r}"
         raise InvalidRequest(msg, parameter="repair")
