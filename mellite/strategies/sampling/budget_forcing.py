@@ -14,7 +14,7 @@ from ...values.events import Event, ReasoningDelta, TextDelta
 from ...values.messages import Message, Part, Reasoning, Text, ToolCall
 from ...values.signatures import write_signature
 from ...values.whole_numbers import check_count
-from .repair import asking
+from ..asking_again import with_request
 from .round import Round
 from .sample import AnySample, Sample
 from .strategy import Strategy
@@ -119,7 +119,7 @@ class BudgetForcing(Strategy):
         bounded = last and self.answer_tokens is not None
         following = copy.resample(1, max_tokens=self.answer_tokens)[0] if bounded else copy.resample(1)[0]
         messages = (*so_far.call.request.messages, Message.assistant(*_turn(so_far)), Message.user(said))
-        return asking(following, evolve(following.call.request, messages=messages))
+        return with_request(following, evolve(following.call.request, messages=messages))
 
 
 class _Meter:

@@ -13,6 +13,7 @@ from ...values.errors import InvalidRequest, OutputValidationError, SamplingErro
 from ...values.messages import Message, Text, ToolCall
 from ...values.request import Request
 from ...values.signatures import write_signature
+from ..asking_again import told, with_request
 from ..requirements import Requirement
 from .round import Round
 from .sample import AnySample
@@ -89,7 +90,7 @@ class RepairSampling(Strategy):
         for sample in reversed(round.ordered()):
             said = self._said(sample, round.requirements)
             if said:
-                return asking(copy, self._repaired(thunk.call.request, sample.thunk, said))
+                return with_request(copy, self._repaired(thunk.call.request, sample.thunk, said))
         return copy
 
     def _said(self, sample: AnySample, requirements: Sequence[Requirement]) -> str:
@@ -102,12 +103,7 @@ class RepairSampling(Strategy):
 
     def _repaired(self, request: Request, failed: AnyThunk, said: str) -> Request:
         """Return the request to send next."""
-        *before, last = request.messages
-        if last.role == "user":
-            messages = (*before, evolve(last, content=(*last.content, Text(f"\n\n{said}"))))
-        else:
-            messages = (*request.messages, Message.user(said))
-        return evolve(request, messages=messages)
+        return told(request, said)
 
 
 @frozen(kw_only=True)
@@ -142,11 +138,6 @@ class ModelFriendlyRepair(RepairSampling):
     """`RepairSampling` with feedback that models act on better: see `model_friendly`."""
 
     feedback: Feedback = field(default=model_friendly)
-
-
-def asking(copy: AnyThunk, request: Request) -> AnyThunk:
-    """Return a thunk of the same lineage that makes another request."""
-    return type(copy)(evolve(copy.call, request=request))
 
 
 def _faults(sample: AnySample, requirements: Sequence[Requirement]) -> list[tuple[str, str | None]]:

@@ -14,11 +14,12 @@ from ...values.options import GenerateOptions
 from ...values.request import Prompt, Request, System
 from ...values.tools import ToolLike
 from ...values.whole_numbers import check_count
+from ..asking_again import copy_with
 from ..requirements import Requirement, as_requirements
 from ..requirements.requirement import Check
 from .handle import ValidatedStream
 from .repair import Repair
-from .retries import Retries, asking
+from .retries import Retries
 
 __all__ = ["stream"]
 
@@ -162,7 +163,7 @@ def _first(source: AnyThunk | Prompt, backend: Streams | str | None, changes: di
         if backend is not None:
             msg = "a thunk has a backend already; to ask another one about it, write stream([thunk], backend=...)"
             raise InvalidRequest(msg, parameter="backend")
-        return asking(source, Request.of(source.call.request, **changes)) if changes else source
+        return copy_with(source, Request.of(source.call.request, **changes)) if changes else source
     if backend is None:
         msg = "a prompt needs to be asked of somebody: stream(prompt, backend=...), or stream(backend.generate(prompt))"
         raise InvalidRequest(msg, parameter="backend")

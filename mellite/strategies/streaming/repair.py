@@ -9,8 +9,8 @@ from typing import TypeAlias
 from attrs import evolve
 
 from ...values.errors import ConfigurationError, GenerationCancelled, InvalidRequest, ProviderError, RequestError
-from ...values.messages import Message, Text
 from ...values.request import Prompt, Request
+from ..asking_again import told
 from .events import Failure
 
 __all__ = ["Repair", "is_futile", "repaired", "with_reasons"]
@@ -47,22 +47,18 @@ def with_reasons(request: Request, failures: Sequence[Failure]) -> Request:
     reasons = list(dict.fromkeys([_reason(failure) for failure in failures if failure.requirement is not None]))
     if not reasons:
         return request
-    told = [
-        "\n".join(["An earlier answer was rejected because it did not meet these requirements:", *reasons]),
-        "Answer again, from the beginning, and meet them all.",
-    ]
-    *before, question = request.messages or (Message.user(),)
-    if question.role != "user":
-        return evolve(request, messages=(*request.messages, Message.user("\n\n".join(told))))
-    text = Text("\n\n".join(["", *told]))
-    return evolve(request, messages=(*before, evolve(question, content=(*question.content, text))))
+    return told(
+        request,
+        "\n".join(["An earlier answer was rejected because it did not meet these requirements:", *reasons])
+        + "\n\nAnswer again, from the beginning, and meet them all.",
+    )
 
 
 def _reason(failure: Failure) -> str:
     """Say what was required, and why it was not met. An error in the check itself is left out: no model can mend it."""
     what = failure.requirement.description if failure.requirement is not None else ""
-    told = failure.error is None and failure.result.reason
-    return f"- {what} ({failure.result.reason})" if told else f"- {what}"
+    says_why = failure.error is None and failure.result.reason
+    return f"- {what} ({failure.result.reason})" if says_why else f"- {what}"
 
 
 def is_futile(error: Exception) -> bool:

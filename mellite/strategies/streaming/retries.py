@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from ...thunk.thunk import AnyThunk
 from ...values.chunking import Chunking
 from ...values.errors import InvalidRequest
-from ...values.request import Request
+from ..asking_again import copy_with
 from ..requirements import Requirement, ValidationResult, verdicts
 from .attempt import Attempt
 from .events import DoneEvent, ErrorEvent, Failure, FullValidationEvent, RetryEvent
 from .outlet import Outlet
 from .repair import Repair, is_futile, repaired
 
-__all__ = ["Retries", "asking"]
+__all__ = ["Retries"]
 
 
 @define(eq=False)
@@ -151,9 +151,4 @@ class Retries:
     async def _next_thunk(self) -> AnyThunk:
         """Return a fresh copy for the next attempt, with the reasons in its prompt if that is wanted."""
         request = await repaired(self.repair, self.origin.call.request, self.failures)
-        return asking(self.origin, request)
-
-
-def asking(thunk: AnyThunk, request: Request) -> AnyThunk:
-    """Return a pending copy of `thunk` that makes another request."""
-    return type(thunk)(evolve(thunk.resample(1)[0].call, request=request))
+        return copy_with(self.origin, request)

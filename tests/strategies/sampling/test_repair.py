@@ -9,6 +9,7 @@ from mellite import (
     ModelFriendlyRepair,
     MultiTurnRepair,
     RepairSampling,
+    Request,
     Requirement,
     ToolCall,
     ValidationResult,
@@ -39,6 +40,15 @@ async def test_a_single_turn_adds_the_reasons_to_the_prompt():
     head = "Greet me.\n\nAn earlier answer did not meet these requirements:\n"
     assert said(second) == [("user", head + "- at most 3 characters: it has 5\n- no letter e")]
     assert said(third) == [("user", head + "- no letter e")]
+
+
+@pytest.mark.parametrize("strategy", [RepairSampling, MultiTurnRepair])
+async def test_a_request_without_a_message_gets_one(strategy):
+    """Where instructions are all that is asked, the reasons are the first message of the user."""
+    backend = Scripted(["hello", "ok"])
+    result = await strategy().sample(backend.generate(Request(messages=(), system="Greet me.")), [short()])
+    assert result.value == "ok"
+    assert backend.requests[1].text.startswith("An earlier answer did not meet these requirements:")
 
 
 async def test_the_latest_failure_counts_by_lineage():
