@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         imported_trio as imported_trio,
         in_trio_task as in_trio_task,
         is_being_cancelled as is_being_cancelled,
+        is_own_cancellation as is_own_cancellation,
         next_turn as next_turn,
         running as running,
         waiter as waiter,
@@ -41,8 +42,8 @@ else:
         {
             ".asyncio_loop": "current_asyncio_task",
             ".detection": (
-                "Loop Waiter Waker checkpoint clock current imported_trio in_trio_task is_being_cancelled next_turn "
-                "running waiter"
+                "Loop Waiter Waker checkpoint clock current imported_trio in_trio_task is_being_cancelled "
+                "is_own_cancellation next_turn running waiter"
             ),
             ".sync": "ThreadWaiter check_timeout forbid_inside_loop portal run_blocking running_here",
             ".threads": "run_in_thread",

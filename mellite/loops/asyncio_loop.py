@@ -19,7 +19,7 @@ from typing import Final, final
 
 from . import forking
 
-__all__ = ["AsyncioLoop", "AsyncioWaiter", "current_asyncio_task"]
+__all__ = ["AsyncioLoop", "AsyncioWaiter", "current_asyncio_task", "is_cleaning_up"]
 
 
 def current_asyncio_task() -> asyncio.Task[object] | None:
@@ -159,7 +159,7 @@ class AsyncioLoop:
         # A CancelledError without a request to cancel this task comes from the backend: an error like any other.
         if not isinstance(error, asyncio.CancelledError) or self.task is None:
             return False
-        return self.task.cancelling() > 0 or _is_cleaning_up()
+        return self.task.cancelling() > 0 or is_cleaning_up()
 
     async def checkpoint(self) -> None:
         """Let other tasks run, and let a cancellation arrive."""
@@ -181,7 +181,7 @@ def _turn(loop: asyncio.AbstractEventLoop, over: asyncio.Future[None], left: int
         over.set_result(None)
 
 
-def _is_cleaning_up() -> bool:
+def is_cleaning_up() -> bool:
     """Whether this code is called by what runs the loop while it cancels all tasks that are left.
 
     Where task groups of anyio are nested, it takes back more requests to cancel a task than it made, and

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, cast
 
-from .asyncio_loop import AsyncioLoop, AsyncioWaiter, current_asyncio_task
+from .asyncio_loop import AsyncioLoop, AsyncioWaiter, current_asyncio_task, is_cleaning_up
 from .trio_loop import TrioLoop, TrioWaiter
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "imported_trio",
     "in_trio_task",
     "is_being_cancelled",
+    "is_own_cancellation",
     "next_turn",
     "running",
     "uses_anyio_on_asyncio",
@@ -273,3 +274,8 @@ def is_being_cancelled(task: object | None) -> bool:
     if not isinstance(task, asyncio.Task):  # none; or one of trio's, whose end `mellite.loops.readers` notices
         return False
     return task.cancelled() if task.done() else task.cancelling() > 0
+
+
+def is_own_cancellation() -> bool:
+    """Whether a cancellation that was just raised was asked of the current task, and not of what that waited for."""
+    return is_being_cancelled(None) or is_cleaning_up()

@@ -18,30 +18,37 @@ import uvloop
 from aiohttp import web
 
 import mellite
+from mellite.backends import Scripted
 from mellite.errors import GenerationCancelled
 from mellite.events import Event, TextDelta
 from tests.thunk.support import run_child
 
 
+async def deep() -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(anyio.sleep_forever)
+        await anyio.sleep_forever()
+
+
+async def wait_nested(standing: threading.Event) -> None:
+    """Wait for ever, in task groups inside a task group; set the event when all wait."""
+    async with anyio.create_task_group() as group:
+        for _ in range(8):
+            group.start_soon(deep)
+        await anyio.wait_all_tasks_blocked()
+        standing.set()
+        await anyio.sleep_forever()
+
+
 class Nested(mellite.Backend):
-    """A backend whose stream never ends, in task groups inside a task group; `standing` is set when all wait."""
+    """A backend whose stream never ends; `standing` is set when all of its tasks wait."""
 
     def __init__(self) -> None:
         self.standing = threading.Event()
 
     async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
         yield TextDelta("one ")
-        async with anyio.create_task_group() as group:
-            for _ in range(8):
-                group.start_soon(self._deep)
-            await anyio.wait_all_tasks_blocked()
-            self.standing.set()
-            await anyio.sleep_forever()
-
-    async def _deep(self) -> None:
-        async with anyio.create_task_group() as group:
-            group.start_soon(anyio.sleep_forever)
-            await anyio.sleep_forever()
+        await wait_nested(self.standing)
 
 
 Main = Callable[[], Awaitable[None]]
@@ -132,3 +139,32 @@ def test_the_background_loop_takes_them_with_it() -> None:
         """
     )
     assert ran.stdout == "one  True\ncancelled None\n"
+
+
+def test_tools_and_checks_are_cancelled_and_do_not_fail() -> None:
+    """What waits in a tool or a check at the end of a loop is cancelled with it: neither is told to have failed."""
+    standing = [threading.Event(), threading.Event()]
+    found: list[object] = []
+
+    async def wait() -> str:
+        await wait_nested(standing[0])
+        return "never"
+
+    async def check(thunk: mellite.ModelOutputThunk[str]) -> bool:
+        await wait_nested(standing[1])
+        return True
+
+    run = mellite.run(Scripted([[mellite.ToolCall("1", "wait", {})], "never said"]), "hi", tools=[wait])
+    answer = Scripted(["fine"]).generate("hi")
+
+    async def judges() -> None:
+        found.append(await mellite.Requirement("stands", check).validate(answer))
+
+    async def main() -> None:
+        held.extend([asyncio.create_task(run.settle()), asyncio.create_task(judges())])
+        while not all(each.is_set() for each in standing):
+            await anyio.wait_all_tasks_blocked()
+
+    held: list[object] = []
+    asyncio.run(main())
+    assert (run.state, run.error, found) == ("cancelled", None, [])

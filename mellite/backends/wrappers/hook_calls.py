@@ -119,7 +119,7 @@ class HookSet:
             return True
         if isinstance(error, (*ENDS, GeneratorExit, BaseExceptionGroup)):
             return False
-        return not loops.is_being_cancelled(None)
+        return not loops.is_own_cancellation()
 
     async def each(self, hooks: Iterable[AnyHook], *args: object) -> None:
         """Call hooks that observe, all of them.

@@ -341,7 +341,7 @@ async def _guarded(code: Awaitable[T], who: str, call: ToolCall, arguments: Json
         failure = failure_in(error)
         raise (failure if failure is not None else defect_of(who, call, arguments, error)) from error
     except BaseException as error:
-        if isinstance(error, _ENDS) or loops.is_being_cancelled(None):
+        if isinstance(error, _ENDS) or loops.is_own_cancellation():
             raise
         raise defect_of(who, call, arguments, error) from error  # a cancellation that nobody asked of this task
 

@@ -194,7 +194,7 @@ class Requirement:
         except Exception as error:
             return self._raised(error)
         except anyio.get_cancelled_exc_class() as error:
-            if not _is_foreign():
+            if loops.is_own_cancellation():
                 raise
             foreign = MelliteError("the check waited for something that was cancelled")
             foreign.__cause__ = error
@@ -259,9 +259,3 @@ def _form_of(check: Check, description: str) -> _Form:
     if len(needed) == 2 or (len(places) > 1 and places[1].name in _CONTEXT_NAMES):
         return "both"
     return "keyword" if any(p.name == "context" for p in keywords) else "thunk"
-
-
-def _is_foreign() -> bool:
-    """Tell whether a cancellation came out of the awaitable, and was not aimed at the task that waits for it."""
-    task = loops.current_asyncio_task()
-    return task is not None and task.cancelling() == 0
