@@ -14,9 +14,13 @@ __all__ = ["messages_of", "system_of"]
 
 _PARTS: Final = (Text, Media, Reasoning, ToolCall, ToolResult, Deferred)
 
-#: What a thunk prints as; compiled when something like it is seen.
-_BEGINNING: Final = "<ModelOutputThunk "
-_PRINTED: Final = _BEGINNING + r"(?:pending|running|done|failed|cancelled) (?:prompt|text|error)="
+#: What a thunk and a run print as; compiled when something like it is seen.
+_THUNK: Final = "<ModelOutputThunk "
+_RUN: Final = "<Run "
+_PRINTED: Final = (
+    f"(?:{_THUNK}|{_RUN})(?:pending|running|done|failed|cancelled)"
+    r"(?:(?: [a-z-]+| so far)? after \d+ steps?)? (?:prompt|text|error)="
+)
 
 
 def messages_of(prompt: object) -> tuple[Message, ...]:
@@ -31,7 +35,7 @@ def messages_of(prompt: object) -> tuple[Message, ...]:
         >>> [message.role for message in messages_of([("user", "Hello."), ("assistant", "Yes?")])]
         ['user', 'assistant']
     """
-    if type(prompt) is str and _BEGINNING not in prompt:
+    if type(prompt) is str and _THUNK not in prompt and _RUN not in prompt:
         return (_user_text(prompt),)
     if isinstance(prompt, str):
         _check_text(prompt)
@@ -133,7 +137,7 @@ def system_of(system: object) -> tuple[Text, ...]:
 
 def _check_text(text: str) -> None:
     """Raise InvalidRequest for a text with a printed thunk in it, which no model is meant to read."""
-    if _BEGINNING in text and re.search(_PRINTED, text) is not None:
+    if (_THUNK in text or _RUN in text) and re.search(_PRINTED, text) is not None:
         msg = (
             "the text holds a printed thunk instead of its answer: give the thunk itself as a part, as in "
             "generate(['Summarise: ', thunk]), or await it first; if the text is really meant, write it as Text(...)"

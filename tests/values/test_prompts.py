@@ -269,14 +269,21 @@ def test_a_developer_is_the_system() -> None:
 
 
 async def printed() -> list[str]:
-    """What thunks print as, in every state."""
-    pending = Echo().generate("Hi.")
-    done = await Echo().generate("Hi.").settle()
-    failed = await Failing(ConnectionLost("gone")).generate("Hi.").settle()
-    silent = await Failing(ConnectionLost("gone"), after=1).generate("Hi.").settle()
-    cancelled = Echo().generate("Hi.")
-    await cancelled.cancel_generation()
-    return [repr(each) for each in (pending, done, failed, silent, cancelled)]
+    """What thunks and runs print as, in every state."""
+    found: list[str] = []
+    for make in (mellite.generate, mellite.run):
+        pending = make(Echo(), "Hi.")
+        done = await make(Echo(), "Hi.").settle()
+        failed = await make(Failing(ConnectionLost("gone")), "Hi.").settle()
+        silent = await make(Failing(ConnectionLost("gone"), after=1), "Hi.").settle()
+        cancelled = make(Echo(), "Hi.")
+        await cancelled.cancel_generation()
+        running = make(Scripted([["one ", "two"]]), "Hi.")
+        async with running:
+            assert await anext(aiter(running)) == "one "
+            found.append(repr(running))
+        found += [repr(each) for each in (pending, done, failed, silent, cancelled)]
+    return found
 
 
 async def test_a_printed_thunk_is_refused() -> None:
@@ -307,4 +314,5 @@ async def test_a_printed_thunk_is_sent_where_it_is_meant() -> None:
         ):
             assert text in await Echo().generate(prompt)
         assert await Echo().generate("Hi.", system=Text(text)) == "Hi."
-    assert await Scripted(["A class."]).generate("What is a <ModelOutputThunk ...>?") == "A class."
+    for name in ("ModelOutputThunk", "Run"):
+        assert await Scripted(["A class."]).generate(f"What is a <{name} ...>?") == "A class."
