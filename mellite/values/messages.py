@@ -82,13 +82,12 @@ Part: TypeAlias = Text | Media | Reasoning | ToolCall | ToolResult | Deferred
 Content: TypeAlias = str | Part
 
 _WHOLE = frozenset({Text, ToolCall, ToolResult})
-_PARTS = (Text, Media, Reasoning, ToolCall, ToolResult, Deferred)
 
 
 def _part(value: object) -> Part:
     if isinstance(value, str):
         return Text(value)
-    if isinstance(value, _PARTS):
+    if isinstance(value, Part):
         return value
     for_files = (
         "; for a file, give Image.from_path(...), or that of another kind" if isinstance(value, PathLike) else ""

@@ -8,11 +8,9 @@ from typing import Any, Final
 
 from .errors import InvalidRequest
 from .filling import setters_of
-from .messages import Deferred, Media, Message, Reasoning, Text, ToolCall, ToolResult
+from .messages import Message, Part, Text
 
 __all__ = ["messages_of", "system_of"]
-
-_PARTS: Final = (Text, Media, Reasoning, ToolCall, ToolResult, Deferred)
 
 #: What a thunk and a run print as; compiled when something like it is seen.
 _THUNK: Final = "<ModelOutputThunk "
@@ -42,7 +40,7 @@ def messages_of(prompt: object) -> tuple[Message, ...]:
         return (Message("user", (Text(prompt),)),)
     if isinstance(prompt, Message):
         return (prompt,)
-    if isinstance(prompt, _PARTS):
+    if isinstance(prompt, Part):
         return (Message("user", (prompt,)),)
     if isinstance(prompt, Mapping):
         return _written_by_hand((prompt,))

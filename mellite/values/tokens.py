@@ -9,7 +9,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
 from .errors import InvalidRequest
-from .messages import Deferred, Document, Image, Media, Message, Reasoning, Text, ToolCall, ToolResult, WholeAnswer
+from .messages import (
+    Deferred,
+    Document,
+    Image,
+    Media,
+    Message,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolResult,
+    WholeAnswer,
+)
 from .picture_size import size_of
 from .prompts import messages_of
 from .public_names import publish
@@ -73,7 +85,7 @@ def count_tokens(what: Prompt | ToolLike, *, model: str | None = None) -> TokenC
         tokens = _text(what)
     elif isinstance(what, ToolDefinition) or hasattr(what, "definition") or callable(what):
         tokens = _tool(definition_of(what))
-    elif isinstance(what, (Text, Media, Reasoning, ToolCall, ToolResult, Deferred)):
+    elif isinstance(what, Part):
         tokens = _part(what)
     else:
         tokens = sum([_message(message) for message in messages_of(what)])
