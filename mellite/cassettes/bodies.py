@@ -70,8 +70,11 @@ def decode_json(data: bytes, *, path: str | None = None, lone_surrogates: bool =
     """
     try:
         try:
-            # msgspec is the stricter of the two and names the byte of an error, but accepts duplicate keys.
-            msgspec.json.decode(data)
+            # msgspec is the stricter of the two and names the byte of an error, but accepts duplicate keys. None was
+            # there if the value is written as it was read, but for white space: of duplicates it has only the last.
+            value: Json = msgspec.json.decode(data)
+            if msgspec.json.encode(value) == msgspec.json.format(data, indent=-1):
+                return value
         except msgspec.DecodeError:
             if not (lone_surrogates and _SURROGATE.search(data)):
                 raise

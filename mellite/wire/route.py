@@ -222,7 +222,7 @@ class Route:
         endpoint = self.endpoint
         if not (endpoint.variables or endpoint.settings):
             return endpoint.base_url, None
-        unsaid = endpoint.unsaid() if offline else None
+        unsaid = endpoint.unsaid() if offline and endpoint.settings else None
         if unsaid:
             return f"https://unknown-{'-and-'.join(unsaid)}.invalid", unsaid
         return endpoint.base(), None

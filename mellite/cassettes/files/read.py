@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import msgspec
@@ -148,6 +147,7 @@ class _Cut:
 
 
 _BODY_KEY: Final = re.compile(rb'"body"[ \t\r\n]*:[ \t\r\n]*')
+_HEAD: Final = 64  # bytes of a body by which its place is found
 
 
 def _cut_bodies(data: bytes, path: str | None) -> tuple[bytes, dict[str, _Cut]]:
@@ -172,30 +172,36 @@ def _cut_bodies(data: bytes, path: str | None) -> tuple[bytes, dict[str, _Cut]]:
     pieces: list[bytes] = []
     position = 0
     for number, bodies in enumerate(interactions):
-        tokens = _tokens(f"$.interactions[{number}]", bodies)
         start = position
+        tokens = _tokens(f"$.interactions[{number}]", bodies)
         while tokens:
             found = _BODY_KEY.search(data, start)
             if found is None:
                 return data, {}
             start = found.end()
-            where = next(
-                (key for key, token in islice(tokens.items(), 3) if data.startswith(bytes(token[:64]), start)), None
-            )
-            if where is not None:
-                end = start + len(tokens.pop(where))
-                pieces += (data[position:start], b"%d" % len(cuts))
-                cuts[where] = _Cut(len(cuts), view[start:end], start)
-                position = start = end
+            for place in range(-1, -1 - min(3, len(tokens)), -1):  # keys may stand in another order
+                where, token, head = tokens[place]
+                if data.startswith(head, start):
+                    del tokens[place]
+                    pieces += (data[position:start], b"%d" % len(cuts))
+                    position = start + len(token)
+                    cuts[where] = _Cut(len(cuts), view[start:position], start)
+                    start = position
+                    break
     return b"".join([*pieces, data[position:]]), cuts
 
 
-def _tokens(where: str, bodies: _Bodies) -> dict[str, memoryview]:
-    """Return the bodies of an interaction that are texts, by their JSON paths."""
-    places = {"request": bodies.request, "response": bodies.response}
-    places |= {f"events[{number}]": event for number, event in enumerate(bodies.events)}
-    tokens = {f"{where}.{place}.body": memoryview(one.body) for place, one in places.items() if one is not None}
-    return {place: token for place, token in tokens.items() if bytes(token[:1]) == b'"'}
+def _tokens(where: str, bodies: _Bodies) -> list[tuple[str, memoryview, bytes]]:
+    """Return the bodies of an interaction that are texts: the JSON path of each, its token, and how that begins.
+
+    The first one is the last of the list, so that taking it away costs nothing.
+    """
+    places: list[tuple[str, _Bodied | None]] = []
+    places += [(f"{where}.events[{number}].body", event) for number, event in enumerate(bodies.events)][::-1]
+    places += [(f"{where}.response.body", bodies.response), (f"{where}.request.body", bodies.request)]
+    tokens = [(place, memoryview(one.body)) for place, one in places if one is not None]
+    heads = [(place, token, bytes(token[:_HEAD])) for place, token in tokens]
+    return [each for each in heads if each[2].startswith(b'"')]
 
 
 # --- reading the rest -------------------------------------------------------------------------------

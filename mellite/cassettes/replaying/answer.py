@@ -179,7 +179,19 @@ class RecordedAnswer(ArrivingResponse):
         taken: how many bytes have been given.
     """
 
-    __slots__ = ("_body", "_closed", "_count", "_ends", "_pace", "_times", "_together", "replayed", "shared", "taken")
+    __slots__ = (
+        "_body",
+        "_closed",
+        "_count",
+        "_ends",
+        "_pace",
+        "_times",
+        "_together",
+        "is_encoded",
+        "replayed",
+        "shared",
+        "taken",
+    )
 
     is_complete = True
     is_coming = False
@@ -205,6 +217,7 @@ class RecordedAnswer(ArrivingResponse):
         self._count = 0
         self._closed = False
         self.taken = 0
+        self.is_encoded = "content-encoding" in headers
         if pace is not None:
             self._times = times if pace.waits else ()
             pace.gives(self._times, 0)
@@ -261,11 +274,6 @@ class RecordedAnswer(ArrivingResponse):
         if self._pace is not None or self._closed or not 0 < self.buffered <= most:
             return ()
         return [self._next(count) for count in range(self._count + 1, len(self._ends) + 1)]
-
-    @property
-    def is_encoded(self) -> bool:  # type: ignore[override]  # read once
-        """Whether the body has a ``content-encoding``."""
-        return "content-encoding" in self.headers
 
     @property
     def buffered(self) -> int:  # type: ignore[override]

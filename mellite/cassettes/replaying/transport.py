@@ -21,6 +21,7 @@ from ...wire.http import HttpRequest, HttpResponse, Sent
 from ..files.read import load_cassette
 from ..interactions import Cassette, HttpInteraction, RecordedResponse
 from ..secrets.redaction import Redaction
+from ..timeline import Timeline
 from .answer import Pace, RecordedAnswer
 from .canonical import same_target
 from .claims import CLAIMS, Match, Part, Recorded
@@ -297,16 +298,19 @@ class ReplayTransport:
         ):
             return None
         response = recorded.interaction.response
-        cut = self._options["cut"]
         if _has_no_body(response, request):
             return RecordedAnswer(response.status, _lowered(response), NO_PIECES)
+        if self._shared is None:
+            shared = self._untimed(response, timeline)
+        else:
+            shared = self._shared.get(index, partial(self._untimed, response, timeline))
+        together = self._options["cut"] == "recorded"
+        return RecordedAnswer(response.status, shared.headers, shared.pieces, together=together, shared=shared)
 
-        def laid() -> Laid:
-            pieces = cut_untimed(response.body.data, cut, timeline, path=self.cassette.path)
-            return Laid(self._headers(response, whole=True), pieces)
-
-        shared = laid() if self._shared is None else self._shared.get(index, laid)
-        return RecordedAnswer(response.status, shared.headers, shared.pieces, together=cut == "recorded", shared=shared)
+    def _untimed(self, response: RecordedResponse, timeline: Timeline | None) -> Laid:
+        """Return an answer without the times of its pieces."""
+        pieces = cut_untimed(response.body.data, self._options["cut"], timeline, path=self.cassette.path)
+        return Laid(self._headers(response, whole=True), pieces)
 
     async def _in_time(self, index: int, request: HttpRequest, timeout: float | None) -> RecordedAnswer:
         """Wait until the recorded headers may be given, and return the answer."""
@@ -361,7 +365,7 @@ class ReplayTransport:
 
 def _has_no_body(response: RecordedResponse, request: HttpRequest) -> bool:
     """Return whether a response has no body, so that its length and encoding are those that another one would have."""
-    return response.status in _EMPTY or request.method.upper() == "HEAD"
+    return response.status in _EMPTY or (request.method != "POST" and request.method.upper() == "HEAD")
 
 
 def _lowered(response: RecordedResponse) -> dict[str, str]:

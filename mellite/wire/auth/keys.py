@@ -357,6 +357,8 @@ class _AndThen(Auth):
 
     def constant_headers(self) -> Mapping[str, str | None] | None:
         first, second = self.first.constant_headers(), self.second.constant_headers()
+        if second is EMPTY:  # as without an organization, a project and the like
+            return first
         if first is None or second is None:
             return None
         return LACKING if first is LACKING or second is LACKING else {**first, **second}
