@@ -19,7 +19,7 @@ from .public_names import publish
 from .shapes import Mismatch, Parameters, SchemaCheck, frame_of
 from .tool_definitions import Defined, ToolDefinition
 
-__all__ = ["Approve", "Tool", "tool", "tool_of"]
+__all__ = ["MAX_RESULT_CHARS", "Approve", "Tool", "tool", "tool_of"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -427,7 +427,8 @@ def _check(made: Tool[..., Any]) -> None:
         msg = f"tool {made.name!r}: once is True or False, not {made.once!r:.80}"
         raise InvalidRequest(msg, parameter="once")
     timeout = made.timeout
-    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
+    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    if timeout is not None and not (is_number and timeout > 0):
         msg = f"tool {made.name!r}: timeout is a number of seconds above 0, or None, not {timeout!r}"
         raise InvalidRequest(msg, parameter="timeout")
     most = made.max_result_chars

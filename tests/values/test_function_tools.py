@@ -230,6 +230,7 @@ def test_stars_are_refused(function: Any) -> None:
         ({"name": ""}, "name"),
         ({"name": "x" * 65}, "name"),
         ({"timeout": 0}, "timeout"),
+        ({"timeout": True}, "timeout"),
         ({"max_result_chars": 0}, "max_result_chars"),
         ({"approve": "yes"}, "approve"),
     ],

@@ -18,7 +18,7 @@ from ...thunk.tool_interception import call_tool, run_tool
 from ...values.callables import is_async
 from ...values.empty import EMPTY
 from ...values.errors import OutcomeUnknown, ToolFailure
-from ...values.function_tools import Approve, Tool
+from ...values.function_tools import MAX_RESULT_CHARS, Approve, Tool
 from ...values.json_texts import copied_json
 from ...values.messages import ToolCall, ToolResult
 from ...values.provider_json import Json
@@ -31,9 +31,6 @@ from .results import PLAIN, RAN, error_result, result_of
 __all__ = ["Called", "run_calls"]
 
 T = TypeVar("T")
-
-#: How long a result may be, in characters, where no tool says it.
-_MOST_CHARACTERS: Final = 100_000
 
 _RUN: Final = Approval.run()
 
@@ -206,7 +203,7 @@ class _Batch:
             seen: whether there may be somebody who looks on, or stands in between.
         """
         tool = self._tools.get(call.name)
-        most = tool.max_result_chars if isinstance(tool, Tool) else _MOST_CHARACTERS
+        most = tool.max_result_chars if isinstance(tool, Tool) else MAX_RESULT_CHARS
         try:
             decision: Approval | None = None
             if call.id in self._results:
