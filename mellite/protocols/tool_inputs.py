@@ -10,6 +10,7 @@ from ..values.errors import InvalidProviderOutput
 from ..values.events import Event, ToolCallEvent, ToolInputDelta, ToolInputEnd, ToolInputError, ToolInputStart
 from ..values.messages import ToolCall
 from ..values.provider_json import Json, JsonObject
+from ..wire.protocol import Flowing
 from .json_values import shown
 from .tool_calls import parse_arguments
 
@@ -211,6 +212,29 @@ class ToolInputs:
         elif index is not None:
             self._by_index[index] = call
         yield from self._grow(call, id, name, arguments, extra)
+
+    @property
+    def flowing(self) -> Flowing | None:
+        """The arguments that grew last, if there may be pieces that are nothing but more of them."""
+        call = self._last
+        if call is None or call.held or not call.started or not call.pieces:
+            return None
+        return Flowing(call.pieces, add=self.add_more)
+
+    def is_more(self, index: int, arguments: str) -> bool:
+        """Tell whether a piece is nothing but more of the arguments that grew last."""
+        is_last = self.flowing is not None and self._by_index.get(index) is self._last
+        return is_last and bool(arguments) and not arguments.lstrip().startswith("{")
+
+    def add_more(self, arguments: str) -> bool:
+        """Take a piece that follows one that `is_more`, of the same index; return False if it may not be more."""
+        call = self._last
+        if call is None or arguments.lstrip().startswith("{"):  # it may be all of them once more, or instead
+            return False
+        call.pieces.append(arguments)
+        call.size += len(arguments)
+        self.grown += 1
+        return True
 
     def add_whole(
         self,

@@ -1,9 +1,9 @@
 """The likeness of the events of one stream: which bytes stay the same, so that only the text between them is read.
 
-Most servers send the same JSON with every delta, but for its text. Once two events in a row were read in full and
-differed in nothing else, the next one needs no decoding if it is like them: the bytes around the text are compared, and
-the text is read as the JSON string that it has to be. An event that differs in any other byte is read in full. What
-servers pad and number their events with may differ.
+Most servers send the same JSON with every delta, but for its text: of an answer, of thinking, of what goes to a tool.
+Once two events in a row were read in full and differed in nothing else, the next one needs no decoding if it is like
+them: the bytes around the text are compared, and the text is read as the JSON string that it has to be. An event that
+differs in any other byte is read in full. What servers pad and number their events with may differ.
 
 Events that come one by one are compared one by one, those of a large piece in a few steps for all of them.
 """
@@ -12,26 +12,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from itertools import repeat
-from typing import Final, NamedTuple, final
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias, TypeGuard, final
 
 import msgspec
 
-from ..values.events import TextDelta
+from ..values.events import Event, ReasoningDelta, TextDelta, ToolInputDelta
 from .protocol import Flowing
 
-__all__ = ["LARGEST", "Likeness", "Run", "likeness_of"]
+__all__ = ["LARGEST", "Delta", "Likeness", "Run", "is_delta", "likeness_of"]
+
+#: More of what may flow.
+Delta: TypeAlias = TextDelta | ReasoningDelta | ToolInputDelta
 
 #: The largest piece of a stream that is compared, in bytes.
 LARGEST: Final = 1024
 
 #: What may be in front of the data of a server-sent event: its name, and nothing else.
-_BEFORE: Final = re.compile(rb"(?:event: ?[^\r\n]*\n)?data: ?")
+_BEFORE: Final = re.compile(rb"(?:event: ?[^\r\n]*\r?\n)?data: ?")
+#: What ends it.
+_ENDS: Final = (b"\n\n", b"\r\n\r\n")
 
 # What differs from event to event, and says nothing of the answer: OpenAI's padding and numbers, Anthropic's blanks.
 _PADDING: Final = b'"obfuscation":"'
 _NUMBER: Final = b'"sequence_number":'
-_VARYING: Final = re.compile(rb"(?<=%s)[0-9A-Za-z]*(?=\")|(?<=%s)[0-9]+|(?<=}) *(?=}\n\n\Z)" % (_PADDING, _NUMBER))
+_VARYING: Final = re.compile(
+    rb"(?<=%s)[0-9A-Za-z]*(?=\")|(?<=%s)[0-9]+|(?<=}) *(?=}\r?\n\r?\n\Z)" % (_PADDING, _NUMBER)
+)
 _BLANKS: Final = b" " * LARGEST
 _MOST_DIGITS: Final = 15
 
@@ -56,7 +63,7 @@ class Run(NamedTuple):
     """
 
     end: int
-    deltas: list[TextDelta]
+    deltas: list[Delta]
     raws: Sequence[bytes]
 
 
@@ -65,22 +72,25 @@ class Likeness:
     """What events of a stream have in common, taken from one of them.
 
     Args:
-        opening: the bytes before its text and the quotation marks of that.
-        closing: the bytes after it, cut where something varies.
+        opening: the bytes before its text, up to the quotation mark.
+        closing: the bytes from the other quotation mark on, cut where something varies.
         text: the text.
         at: where the data of the event begins.
+        to: where it ends, counted from the end.
 
     Attributes:
-        at: that place.
+        at: where the data of such an event begins.
+        to: where it ends.
         text: that text.
     """
 
     __slots__ = (
+        "_add",
         "_closing",
         "_closings",
         "_end",
         "_find_all",
-        "_id",
+        "_make",
         "_note",
         "_number",
         "_opening",
@@ -89,11 +99,12 @@ class Likeness:
         "_varying",
         "at",
         "text",
+        "to",
     )
 
-    def __init__(self, opening: bytes, closing: Sequence[bytes], *, text: str, at: int) -> None:
+    def __init__(self, opening: bytes, closing: Sequence[bytes], *, text: str, at: int, to: int) -> None:
         self._opening = opening
-        self._start = len(opening)
+        self._start = len(opening) - 1
         self._closings = closing
         self._find_all: Callable[[bytes, int], list[tuple[bytes, ...]]] | None = None
         self._closing = closing[-1]
@@ -102,12 +113,14 @@ class Likeness:
         self._varying = [(before, len(before), before.endswith(_PADDING)) for before in closing[-2::-1]]
         self._number: int | None = None
         self._pieces: list[str] = []
+        self._add: Callable[[str], bool] | None = None
         self._note: Callable[[int], object] | None = None
-        self._id = ""
+        self._make: Callable[[str], Delta] = TextDelta
         self.at = at
+        self.to = to
         self.text = text
 
-    def more(self, data: bytes) -> TextDelta | None:
+    def more(self, data: bytes) -> Delta | None:
         """Take an event like the others: return its delta. Return None for any other, and take nothing."""
         if not (data.startswith(self._opening) and data.endswith(self._closing)):
             return None
@@ -119,15 +132,18 @@ class Likeness:
                 return None
             end = at
         try:
-            text = _decode(data[start:end])
+            text = _decode(data[start : end + 1])  # from mark to mark: around them there may be line ends
         except ValueError:  # no text, or more than that
             return None
         if not text:
             return None
-        self._pieces.append(text)
+        if self._add is None:
+            self._pieces.append(text)
+        elif not self._add(text):
+            return None
         if self._note is not None and self._number is not None:
             self._note(self._number)
-        return TextDelta(text, self._id)
+        return self._make(text)
 
     def _may_vary(self, before: bytes, varying: bytes) -> bool:
         """Tell whether `varying`, which is no padding, may stand there after `before`."""
@@ -143,6 +159,8 @@ class Likeness:
 
         Return None, and take nothing, if there are none, or if one of their texts cannot be read.
         """
+        if self._add is not None or self.to != -2:  # each has to be looked at, or other lines end in CR LF
+            return None
         if self._find_all is None:
             self._find_all = re.compile(_pattern_of(self._opening, self.at, self._closings)).findall
         found = self._find_all(data, start)
@@ -152,7 +170,7 @@ class Likeness:
             return None
         # The pattern looks at what differs only. The events are put together from that again, and compared as a whole.
         raws, insides, *varying = zip(*found, strict=True)
-        form = [self._opening + b'"', b"", b'"' + self._closings[0]]
+        form = [self._opening, b"", self._closings[0]]
         for closing in self._closings[1:]:
             form += (b"", closing)
         pieces = form * len(found)
@@ -166,7 +184,7 @@ class Likeness:
         if not texts or not all(texts):  # without text an event may mean something else
             return None
         self._take_all(texts, varying)
-        return Run(end, list(map(TextDelta, texts, repeat(self._id))), raws[:count])
+        return Run(end, list(map(self._make, texts)), raws[:count])
 
     def _take_all(self, texts: Sequence[str], varying: Sequence[Sequence[bytes]]) -> None:
         """Add texts, and note the numbers of their events."""
@@ -181,9 +199,18 @@ class Likeness:
         delta = self.more(data) if text != self.text else None
         return delta is not None and delta.text == text
 
-    def flows_into(self, flowing: Flowing, id: str) -> None:
-        """Add the texts of `more` there from now on, and give them this id."""
-        self._pieces, self._note, self._id = flowing.pieces, flowing.note, id
+    def flows_into(self, flowing: Flowing, delta: Delta) -> None:
+        """Add the texts of `more` there from now on, and give events that differ from this one in their text."""
+        self._pieces, self._note, self._add = flowing
+        if isinstance(delta, ToolInputDelta):
+            self._make = partial(ToolInputDelta, delta.id, delta.name)
+        else:
+            self._make = partial(type(delta), id=delta.id)
+
+
+def is_delta(event: Event) -> TypeGuard[Delta]:
+    """Tell whether an event is more of what may flow."""
+    return isinstance(event, (TextDelta, ReasoningDelta, ToolInputDelta))
 
 
 def likeness_of(data: bytes, raw: bytes, text: str) -> Likeness | None:
@@ -198,12 +225,14 @@ def likeness_of(data: bytes, raw: bytes, text: str) -> Likeness | None:
         What has still to be confirmed by another event; None if there is more than this event in *data*, or if it does
         not show where the text is.
     """
-    at = len(data) - len(raw) - 2
+    to = next((-len(end) for end in _ENDS if data.endswith(raw + end)), 0)
+    at = len(data) - len(raw) + to
     token = _encode(text)
-    if at < 0 or not data.endswith(raw + b"\n\n") or not _BEFORE.fullmatch(data, 0, at) or data.count(token, at) != 1:
+    if not to or not _BEFORE.fullmatch(data, 0, at) or data.count(token, at) != 1:
         return None
     start = data.index(token, at)
-    return Likeness(data[:start], _VARYING.split(data[start + len(token) :]), text=text, at=at)
+    closing = _VARYING.split(data[start + len(token) - 1 :])
+    return Likeness(data[: start + 1], closing, text=text, at=at, to=to)
 
 
 def _pattern_of(opening: bytes, at: int, closings: Sequence[bytes]) -> bytes:
@@ -213,7 +242,7 @@ def _pattern_of(opening: bytes, at: int, closings: Sequence[bytes]) -> bytes:
     many of them have the same pattern, which is compiled once. Where there is no event, it takes all that is left:
     looking for one at each place could take time that grows with the square of the bytes.
     """
-    parts = [re.escape(opening[:at]), b"(", _any(len(opening) - at), b'"', _INSIDE, b'"']
+    parts = [re.escape(opening[:at]), b"(", _any(len(opening) - 1 - at), b'"', _INSIDE]
     for before in closings[:-1]:
         varies = _PAD if before.endswith(_PADDING) else _DIGITS if before.endswith(_NUMBER) else _SPACES
         parts += (_any(len(before)), varies)

@@ -12,14 +12,14 @@ from operator import attrgetter
 from typing import Any, Final
 
 from ..values.errors import IncompleteStream, InvalidProviderOutput, MelliteError, OutputTooLarge, TransportError
-from ..values.events import Event, Finish, RawChunk, TextDelta
+from ..values.events import Event, Finish, RawChunk
 from ..values.outputs.plan import OutputPlan
 from ..values.outputs.tool_answers import AnswerOfTool
 from ..values.request import Request
 from ..values.usage import Usage
 from .bounds import DEFAULT_BOUNDS, AnswerBounds, held, values_in
 from .framing import Frame, Framing, SseDecoder
-from .likeness import LARGEST, Likeness, likeness_of
+from .likeness import LARGEST, Likeness, is_delta, likeness_of
 from .protocol import Flow, Flowing, Protocol, State
 from .response import BodyReader
 
@@ -89,7 +89,7 @@ class Parser:
         self._flowing = protocol.flowing
         self._tries = 0 if self._flowing is None or (bounds.max_event or LARGEST) < LARGEST else _TRIES
         self._seen: Likeness | None = None  # of the last event, to be confirmed by the next one
-        self._likeness: Likeness | None = None  # of the last events, which were nothing but more of the text
+        self._likeness: Likeness | None = None  # of the last events, which were nothing but more of what flows
         self._pays_from = 0  # bytes of the stream
         self._alike: Likeness | None = None  # of events in a large piece, where only more of the text has come since
         self._halt = protocol.halt
@@ -135,7 +135,7 @@ class Parser:
             delta = likeness.more(data) if taken <= self._few else None
             if delta is not None:
                 self.progressed = True
-                return [RawChunk(data[likeness.at : -2]), delta] if self._keep_raw else [delta]
+                return [RawChunk(data[likeness.at : likeness.to]), delta] if self._keep_raw else [delta]
             self._likeness = None
             self._tries -= taken < self._pays_from
         if not data:
@@ -176,25 +176,23 @@ class Parser:
         return frames
 
     def _is_one_of_many(self, data: bytes, frame: Frame, events: list[Event]) -> bool:
-        """Take an event that came alone if it is nothing but more of the text; see whether the next ones are like it.
+        """Take an event that came alone if it is nothing but more of what flows; see whether the next ones are like it.
 
         Returns:
             Whether it was taken.
         """
         seen, self._seen = self._seen, None
-        flowing = self._text()
+        flowing = None if self._flowing is None else self._flowing(self._state)
         if flowing is None or self._flow is None or self._bytes > self._few or frame.event in _PINGS:
             return False
         if not self._flows(self._flow, (frame,), frame.event, events):
             self._tries -= 1
             return False
         delta = events[-1]
-        if (
-            type(delta) is not TextDelta or not flowing.pieces or flowing.pieces[-1] is not delta.text
-        ):  # another one grew
+        if not is_delta(delta) or not flowing.pieces or flowing.pieces[-1] is not delta.text:  # another one grew
             return True
         if seen is not None and seen.is_confirmed_by(data, delta.text):
-            seen.flows_into(flowing, delta.id)
+            seen.flows_into(flowing, delta)
             self._likeness = seen
             self._pays_from = self._bytes + _MANY * len(data)
         else:
@@ -266,7 +264,7 @@ class Parser:
         """Return what the last two of some events have in common, if that is all but their text."""
         flowing = self._text()
         one, other = events[-3 if self._keep_raw else -2], events[-1]
-        if flowing is None or type(one) is not TextDelta or type(other) is not TextDelta or one.id != other.id:
+        if flowing is None or not (is_delta(one) and is_delta(other)) or one.id != other.id:
             return None
         if not flowing.pieces or flowing.pieces[-1] is not other.text:  # another one grew
             return None
@@ -274,15 +272,16 @@ class Parser:
         seen = likeness_of(data[data.rfind(b"\n\n", 0, begins - 2) + 2 : begins], frames[-2].raw, one.text)
         if seen is None or not seen.is_confirmed_by(data[begins:], other.text):
             return None
-        seen.flows_into(flowing, other.id)
+        seen.flows_into(flowing, other)
         return seen
 
     def _text(self) -> Flowing | None:
-        """Return the text that flows; None if none does."""
-        return None if self._flowing is None else self._flowing(self._state)
+        """Return what flows, if its pieces are put one behind the other unseen; None if nothing does."""
+        flowing = None if self._flowing is None else self._flowing(self._state)
+        return None if flowing is None or flowing.add is not None else flowing
 
     def _take_many(self, flow: Flow[State], frames: Sequence[Frame], events: list[Event]) -> int:
-        """Take events of the stream, as many at once as are nothing but more of the text that flows.
+        """Take events of the stream, as many at once as are nothing but more of what flows.
 
         Returns:
             How many of the last ones are nothing but that.
@@ -304,7 +303,7 @@ class Parser:
         return flowed
 
     def _flows(self, flow: Flow[State], frames: Sequence[Frame], name: str, events: list[Event]) -> int:
-        """Take the first ones of these events of the stream, as far as the text flows; return how many."""
+        """Take the first ones of these events of the stream, as far as one thing flows; return how many."""
         raws = [frame.raw for frame in frames]
         deltas = flow(self._state, raws, name)
         count = len(deltas)

@@ -37,20 +37,24 @@ S = TypeVar("S", bound=State)
 
 
 #: ``flow(state, events, name)`` takes the data of stream events that all have this name. It gives one event for each of
-#: those, from the first on, that are nothing but more of the text that flows: what ``step`` would give for it.
+#: those, from the first on, that are nothing but more of what flows, be it text, thinking or the input of a tool: what
+#: ``step`` would give for it.
 Flow: TypeAlias = Callable[[S, Sequence[bytes], str], Sequence[Event]]
 
 
 class Flowing(NamedTuple):
-    """The text that flows.
+    """What flows: a text, thinking, or the input of a tool.
 
     Args:
         pieces: its pieces, of which ``flow`` adds one for each event.
         note: takes the number of each event, if they are numbered.
+        add: adds a piece where that is more than to put it there; returns False, with nothing done, for a piece of
+            which more has to be known.
     """
 
     pieces: list[str]
     note: Callable[[int], object] | None = None
+    add: Callable[[str], bool] | None = None
 
 
 def _as_it_is(request: Request) -> tuple[Request, tuple[str, ...]]:
@@ -107,7 +111,7 @@ class Protocol(Generic[S]):
 
     @property
     def flowing(self) -> Callable[[S], Flowing | None] | None:
-        """The function that says which text flows in a state, if any: all that ``flow`` changes in it is that text.
+        """The function that says what flows in a state, if anything: all that ``flow`` changes in the state is that.
 
         None where ``flow`` changes more, or does not exist.
         """

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from ...values.errors import InvalidProviderOutput
-from ...values.events import Event, TextDelta, ToolCallEvent
+from ...values.events import Event, ToolCallEvent
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ...wire.protocol import Flowing
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
 from ..json_values import listed, shown, wrong
 from ..reading import is_done, read_event, read_whole
-from .answer import TextPiece, ThinkingPiece, decode_plain
+from .answer import Block, InputPiece, TextPiece, ThinkingPiece, decode_plain
 from .blocks import begin_block, end_block, grow
 from .state import State
 
@@ -72,7 +72,7 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
         else:
             block = state.blocks.get(plain.index)
             if block is not None and block.open:
-                piece = plain.delta
+                piece = plain.delta  # as `_more_of`, in fewer calls
                 if type(piece) is TextPiece:
                     if block.kind == "text":
                         return grow(block, piece.text)
@@ -85,7 +85,7 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
 
 
 def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[Event]:
-    """Return the deltas of those stream events, from the first one on, that are nothing but more of an open text.
+    """Return the deltas of those stream events, from the first one on, that are nothing but more of an open block.
 
     Example:
         >>> state = initial(Request.of("Hello."))
@@ -99,19 +99,27 @@ def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[E
             plain = decode_plain(data)
         except (ValueError, RecursionError):
             break
-        block, piece = state.blocks.get(plain.index), plain.delta
-        if block is None or not block.open or block.kind != "text" or type(piece) is not TextPiece or not piece.text:
+        block = state.blocks.get(plain.index)
+        more = _more_of(block, plain.delta) if block is not None and block.open else None
+        if block is None or not more:
             break
-        block.pieces.append(piece.text)
-        deltas.append(TextDelta(piece.text, block.event_id))
+        deltas += grow(block, more)
     return deltas
 
 
+def _more_of(block: Block, piece: TextPiece | ThinkingPiece | InputPiece) -> str | None:
+    """Return what a delta adds to a block; None if it is not for a block of this kind."""
+    if isinstance(piece, TextPiece):
+        return piece.text if block.kind == "text" else None
+    if isinstance(piece, ThinkingPiece):
+        return piece.thinking if block.kind == "thinking" else None
+    return piece.partial_json if block.kind == "call" else None
+
+
 def flowing(state: State) -> Flowing | None:
-    """Return the text that flows: that of the block which was begun last. None if it is closed, or of another kind."""
+    """Return what flows: the block which was begun last. None if it is closed."""
     block = next(reversed(state.blocks.values()), None)
-    flows = block is not None and block.open and block.kind == "text" and not state.complete
-    return Flowing(block.pieces) if block is not None and flows else None
+    return Flowing(block.pieces) if block is not None and block.open and not state.complete else None
 
 
 def halt(state: State) -> Sequence[Event]:

@@ -67,7 +67,7 @@ def step(state: State, data: bytes, event: str = "") -> Sequence[Event]:  # noqa
 
 
 def flow(state: State, events: Sequence[bytes], name: str = "") -> list[Event]:  # noqa: ARG001 - as in others
-    """Return the deltas of those stream events, from the first one on, that are nothing but more of the text.
+    """Return the deltas of those stream events, from the first one on, that are nothing but more of one block.
 
     Example:
         >>> state = initial(Request.of("Hello."))
@@ -77,7 +77,7 @@ def flow(state: State, events: Sequence[bytes], name: str = "") -> list[Event]: 
     """
     deltas: list[Event] = []
     block = state.flowing
-    for data in events if block is not None and block.kind == "text" and not state.complete else ():
+    for data in events if block is not None and not state.complete else ():
         try:
             plain = decode_plain(data).content_block_delta
         except (ValueError, RecursionError):

@@ -76,7 +76,7 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
 
 
 def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[Event]:  # noqa: ARG001 - as in others
-    """Return the deltas of those stream events, from the first one on, that are nothing but more of the text.
+    """Return the deltas of those stream events, from the first one on, that are nothing but more of one thing.
 
     Example:
         >>> state = initial(Request.of("Hello."))
@@ -87,9 +87,12 @@ def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[E
         [TextDelta(text='Hi!', id='text-0'), TextDelta(text='Hi!', id='text-0')]
     """
     deltas: list[Event] = []
+    if state.calling:
+        return _flow_of_arguments(state, events)
     block = state.flowing
-    if block is None or block.kind != "text":
+    if block is None:
         return deltas
+    is_text = block.kind == "text"
     for data in events:
         try:
             plain = decode_plain(data)
@@ -98,17 +101,36 @@ def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[E
         if type(plain) is PlainCallEvent or plain.index != state.index:
             break
         content = plain.delta.message.content
-        if not content.text or content.thinking is not None:
+        more, other = (content.text, content.thinking) if is_text else (content.thinking, content.text)
+        if not more or other is not None:
             break
-        block.pieces.append(content.text)
-        deltas.append(TextDelta(content.text, block.id))
+        block.pieces.append(more)
+        deltas.append(TextDelta(more, block.id) if is_text else ReasoningDelta(more, block.id))
+    return deltas
+
+
+def _flow_of_arguments(state: State, events: Sequence[bytes]) -> list[Event]:
+    deltas: list[Event] = []
+    for data in events:
+        try:
+            plain = decode_plain(data)
+        except (ValueError, RecursionError):
+            break
+        if type(plain) is not PlainCallEvent:
+            break
+        more = plain.delta.message.tool_calls.function.arguments
+        if not state.inputs.is_more(plain.index, more):
+            break
+        deltas += state.inputs.add(index=plain.index, arguments=more)
     return deltas
 
 
 def flowing(state: State) -> Flowing | None:
-    """Return the text that flows; None if none does."""
+    """Return what flows: text, thinking or arguments; None if nothing does."""
+    if state.calling:
+        return state.inputs.flowing
     block = state.flowing
-    return Flowing(block.pieces) if block is not None and block.kind == "text" else None
+    return None if block is None else Flowing(block.pieces)
 
 
 def halt(state: State) -> Sequence[Event]:

@@ -76,7 +76,7 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
 
 
 def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[Event]:  # noqa: ARG001 - as in others
-    """Return the deltas of those stream events, from the first one on, that are nothing but more of the text.
+    """Return the deltas of those stream events, from the first one on, that are nothing but more text or thinking.
 
     Example:
         >>> state = initial(Request.of("Hello."))
@@ -85,25 +85,26 @@ def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[E
         ([], TextDelta(text='Hi!', id='text-0'), [TextDelta(text='Hi!', id='text-0')])
     """
     deltas: list[Event] = []
-    for data in events if state.plain == "text" else ():
+    is_thinking = state.plain == "reasoning"
+    for data in events if state.plain else ():
         try:
             chunk = decode_plain(data)
         except (ValueError, RecursionError):
             break
         part = chunk.candidates[0].content.parts[0]
         text = part.text
-        if not text or part.thought is not False:
+        if not text or part.thought is not is_thinking:
             break
         state.merged.flowing.append(text)
         if chunk.usageMetadata:
             state.last_usage = chunk.usageMetadata
-        deltas.append(TextDelta(text, state.block_id))
+        deltas.append((ReasoningDelta if is_thinking else TextDelta)(text, state.block_id))
     return deltas
 
 
 def flowing(state: State) -> Flowing | None:
-    """Return the text that flows; None if none does."""
-    return Flowing(state.merged.flowing) if state.plain == "text" else None
+    """Return the text or the thinking that flows; None if neither does."""
+    return Flowing(state.merged.flowing) if state.plain else None
 
 
 def halt(state: State) -> Sequence[Event]:

@@ -69,7 +69,7 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
 
 
 def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[Event]:  # noqa: ARG001 - as in others
-    """Return the deltas of those stream events, from the first one on, that are nothing but more of the text.
+    """Return the deltas of those stream events, from the first one on, that are nothing but more of one thing.
 
     Example:
         >>> state = initial(Request.of("Hello."))
@@ -77,6 +77,8 @@ def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[E
         >>> flow(state, [more]), step(state, more)[-1], flow(state, [more, b"[DONE]"])
         ([], TextDelta(text='Hi!', id='text-0'), [TextDelta(text='Hi!', id='text-0')])
     """
+    if state.plain not in ("", "text"):
+        return _flow_beside_text(state, events)
     texts: list[str] = []
     if state.plain == "text":
         add, decode = texts.append, decode_plain
@@ -93,9 +95,30 @@ def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[E
     return list(map(TextDelta, texts))
 
 
+def _flow_beside_text(state: State, events: Sequence[bytes]) -> list[Event]:
+    deltas: list[Event] = []
+    for data in events:
+        try:
+            delta = decode_plain(data).choices[0].delta
+        except (ValueError, RecursionError):
+            break
+        call = None if delta.tool_calls is None else delta.tool_calls[0]
+        is_one = call is None or state.inputs.is_more(call.index, call.function.arguments)
+        flowed = _flowed(state, delta) if is_one else None
+        if flowed is None:
+            break
+        deltas += flowed
+    return deltas
+
+
 def flowing(state: State) -> Flowing | None:
-    """Return the text that flows; None if none does."""
-    return Flowing(state.merged.content) if state.plain == "text" else None
+    """Return what flows: text, thinking or arguments; None if nothing does."""
+    plain, merged = state.plain, state.merged
+    if plain == "arguments":
+        return state.inputs.flowing
+    if plain == "text":
+        return Flowing(merged.content)
+    return Flowing(merged.pieces(plain)) if plain else None
 
 
 def _flowed(state: State, delta: PlainDelta) -> Sequence[Event] | None:

@@ -41,6 +41,8 @@ _LAST: Final[Mapping[str, str | None]] = {
     "response.done": None,
 }
 
+_SUMMARY: Final = "response.reasoning_summary_text.delta"
+
 #: The events that bring more of what flows; "message" is the name of an event without one.
 _PLAIN_NAMES: Final = frozenset(
     {
@@ -48,7 +50,7 @@ _PLAIN_NAMES: Final = frozenset(
         "response.custom_tool_call_input.delta",
         "response.function_call_arguments.delta",
         "response.output_text.delta",
-        "response.reasoning_summary_text.delta",
+        _SUMMARY,
         "response.reasoning_text.delta",
     }
 )
@@ -88,7 +90,7 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
             pass  # another event, or no JSON at all: the long way finds out
         else:
             type, place = plain.type, plain.item_id if plain.output_index is None else plain.output_index
-            number = plain.summary_index if type == "response.reasoning_summary_text.delta" else plain.content_index
+            number = plain.summary_index if type == _SUMMARY else plain.content_index
             if type == flow.type and place == flow.place and number == flow.number and plain.delta:
                 if plain.sequence_number is not None:
                     state.sequence.note(plain.sequence_number, flow.grown)
@@ -100,7 +102,7 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
 
 
 def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[Event]:
-    """Return the deltas of those stream events, from the first one on, that are nothing but more of the text.
+    """Return the deltas of those stream events, from the first one on, that are nothing but more of what flows.
 
     Example:
         >>> state = initial(Request.of("Hello."))
@@ -110,30 +112,30 @@ def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[E
     """
     deltas: list[Event] = []
     flows = state.flow
-    if flows is None or flows.type != "response.output_text.delta" or name not in _PLAIN_NAMES:
+    if flows is None or name not in _PLAIN_NAMES:
         return deltas
     grown = flows.grown
+    is_text, is_summary = flows.type == "response.output_text.delta", flows.type == _SUMMARY
     for data in events:
         try:
             plain = decode_plain(data)
         except (ValueError, RecursionError):
             break
         place = plain.item_id if plain.output_index is None else plain.output_index
-        if (plain.type, place, plain.content_index) != (flows.type, flows.place, flows.number) or not plain.delta:
+        number = plain.summary_index if is_summary else plain.content_index
+        if (plain.type, place, number) != (flows.type, flows.place, flows.number) or not plain.delta:
             break
         if plain.sequence_number is not None:
             state.sequence.note(plain.sequence_number, grown)
         grown.pieces.append(plain.delta)
-        deltas.append(TextDelta(plain.delta, grown.id))
+        deltas.append(TextDelta(plain.delta, grown.id) if is_text else _flowed(grown, plain.delta))
     return deltas
 
 
 def flowing(state: State) -> Flowing | None:
-    """Return the text that flows; None if none does. Its events are numbered."""
+    """Return what flows; None if nothing does. Its events are numbered."""
     flows = state.flow
-    if flows is None or flows.type != "response.output_text.delta":
-        return None
-    return Flowing(flows.grown.pieces, partial(state.sequence.note, of=flows.grown))
+    return None if flows is None else Flowing(flows.grown.pieces, partial(state.sequence.note, of=flows.grown))
 
 
 def _flowed(grown: Block | Item, more: str) -> Event:
