@@ -61,10 +61,13 @@ _has_cassette: Final = pytest.StashKey[bool]()
 _asking: Final[list[pytest.Item]] = []
 
 #: Of the run: what holds for all its tests. Of a module or class: where the cassettes of its tests are, and which of
-#: the names in it differ from another one in nothing but case.
+#: the names in it would have one file with another one.
 _run: Final = pytest.StashKey["RunOfTests"]()
 _place: Final = pytest.StashKey["Place"]()
 _alike: Final = pytest.StashKey[frozenset[str]]()
+
+#: What the name of a cassette may lack of a test's.
+_NOT_KEPT: Final = str.maketrans("", "", "[]-.")
 
 _stays_here: Callable[[object], bool] | None = None  # whether a host is this machine; None: the guard's own rule
 #: What was refused in the running test. Libraries replace our message by one of their own, so it is shown apart.
@@ -302,7 +305,7 @@ def _opened(item: pytest.Item, given: Mapping[str, Any], run: RunOfTests) -> Cas
     from .values.errors import CassetteMiss, MelliteError
 
     place = _place_of(item.parent)
-    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    parameters = _parameters(item)
     shared = given.get("path")
     path = place.path(item.name, parameters) if shared is None else os.path.join(place.folder, os.fspath(shared))
     transport: CassetteOfTest | None = None
@@ -371,6 +374,11 @@ def _marked(node: pytest.Item) -> dict[str, Any]:
     return given
 
 
+def _parameters(node: pytest.Item | pytest.Collector) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = getattr(getattr(node, "callspec", None), "params", {})
+    return found
+
+
 def _place_of(collector: Any) -> Place:
     """Return where the cassettes of the tests of a module or class are."""
     place: Place | None = collector.stash.get(_place, None)
@@ -395,13 +403,13 @@ def _place_of(collector: Any) -> Place:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Note which names in a module or class differ from another one in nothing but case."""
+    """Note which names in a module or class would have one file with another one."""
     report = yield
     names = {one.name for one in report.result or ()} if isinstance(collector, (pytest.Module, pytest.Class)) else ()
-    if len({name.lower() for name in names}) < len(names):
-        from .cassettes.naming import only_case_apart
+    if len({name.lower().translate(_NOT_KEPT) for name in names}) < len(names):  # it may be so: look at them closely
+        from .cassettes.naming import alike
 
-        collector.stash[_alike] = only_case_apart(names)
+        collector.stash[_alike] = alike((one.name, _parameters(one)) for one in report.result)
     return report
 
 

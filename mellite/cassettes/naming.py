@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-__all__ = ["Place", "name_of_test", "only_case_apart"]
+__all__ = ["Place", "alike", "name_of_test"]
 
 _LONGEST: Final = 120
 
@@ -29,7 +29,7 @@ class Place:
         folder: the folder of cassettes, to which the path in a marker is relative.
         file: the tests' file, as shared cassettes name it.
         owner: the names of the classes around the tests, each with a dot behind it.
-        alike: names of tests that differ from another one's in nothing but case, those in lower case apart.
+        alike: names of tests that need a digest to be told from another one's; see the function `alike`.
         is_alike: whether this holds for the name of a class around the tests.
     """
 
@@ -47,8 +47,8 @@ class Place:
     def path(self, name: str, parameters: Mapping[str, Any]) -> str:
         """Return the path of a test's cassette: ``<folder>/<file>/<test>.json``.
 
-        Two names that differ in nothing but case are one file on Windows and macOS, so that one with capitals gets a
-        digest then. A cassette that was recorded under the plain name on a system that tells them apart stays in use.
+        A cassette that was recorded under its plain name, on a system where a name that differs in case is another one,
+        stays in use.
 
         Args:
             name: the test's name, without its classes.
@@ -57,9 +57,12 @@ class Place:
         test = f"{self.owner}{name_of_test(name, parameters)}"
         stem, is_plain = _stem(test)
         plain = f"{self._start}{stem}.json"
-        if not (is_plain and (self.is_alike or name in self.alike)):
+        is_alike = name in self.alike
+        if not (is_plain and (is_alike or self.is_alike)):
             return plain
         apart = f"{self._start}{_digested(stem, test)}.json"
+        if is_alike and not _says_all(stem, test):
+            return apart
         return plain if not os.path.exists(apart) and _is_there(plain) else apart
 
     def part(self, name: str, parameters: Mapping[str, Any]) -> str:
@@ -67,17 +70,35 @@ class Place:
         return f"{self.file}::{self.owner}{name_of_test(name, parameters)}"
 
 
-def only_case_apart(names: Iterable[str]) -> frozenset[str]:
-    """Return the names that differ from another one in nothing but case, without one that is in lower case.
+def alike(tests: Iterable[tuple[str, Mapping[str, Any]]]) -> frozenset[str]:
+    """Return the names that would have one file with another one, and need a digest.
+
+    These differ in nothing but case, which Windows and macOS ignore, or in points and dashes at the end, which no name
+    of a file keeps. One in lower case without them needs none.
+
+    Args:
+        tests: the names of the tests, without their classes, and their parameters.
 
     Example:
-        >>> sorted(only_case_apart(["test[a]", "test[A]", "test[b]", "test[Cd]", "test[cD]"]))
-        ['test[A]', 'test[Cd]', 'test[cD]']
+        >>> sorted(alike([(f"test[{word}]", {}) for word in ("a", "A", "b", "Cd", "cD", "b.")]))
+        ['test[A]', 'test[Cd]', 'test[b.]', 'test[cD]']
     """
-    alike: dict[str, set[str]] = {}
-    for name in names:
-        alike.setdefault(name.lower(), set()).add(name)
-    return frozenset([name for lower, those in alike.items() if len(those) > 1 for name in those if name != lower])
+    files: dict[str, dict[str, set[str]]] = {}
+    for name, parameters in tests:
+        test = name_of_test(name, parameters)
+        stem, is_plain = _stem(test)
+        if is_plain:
+            files.setdefault(stem.lower(), {}).setdefault(test, set()).add(name)
+    return frozenset(
+        [
+            name
+            for lower, those in files.items()
+            if len(those) > 1
+            for test, names in those.items()
+            if test != test.lower() or not _says_all(lower, test)
+            for name in names
+        ]
+    )
 
 
 def name_of_test(name: str, parameters: Mapping[str, Any]) -> str:
@@ -114,6 +135,11 @@ def _stem(test: str) -> tuple[str, bool]:
     if _PLAIN.fullmatch(test) and len(plain) <= _LONGEST:
         return plain, True
     return _digested(plain, test), False
+
+
+def _says_all(stem: str, test: str) -> bool:
+    """Return whether the name of a file lacks nothing of a test's name but the bracket at its end."""
+    return len(stem) == len(test.removesuffix("]"))
 
 
 def _digested(plain: str, test: str) -> str:

@@ -203,6 +203,24 @@ def test_names_that_differ_in_case_only_and_were_recorded_before(
     assert sorted(path.name for path in folder.iterdir()) == names
 
 
+def test_names_that_differ_in_points_at_their_end(pytester: pytest.Pytester, script: Script, run: Run) -> None:
+    """What the name of a file does not keep tells tests apart nevertheless, also before the name of a loop."""
+    source = f"""
+        import mellite, pytest
+
+        @pytest.mark.anyio
+        @pytest.mark.parametrize("word", ["hi", "hi.", "hi-", "...", ""])
+        async def test_word(word, cassette, anyio_backend):
+            backend = mellite.backend("openai-chat:m", base_url="{script.url}/v1", api_key="k")
+            assert await backend.generate(f"word {{word}}") == "Hello, you."
+    """
+    run(source, "--mellite-record").assert_outcomes(passed=10)
+    names = sorted(path.name for path in (pytester.path / "cassettes" / "test_it").iterdir())
+    assert len(names) == 5
+    assert {"test_word-hi.json", "test_word.json"} <= set(names)
+    run().assert_outcomes(passed=10)
+
+
 @pytest.mark.slow
 def test_a_fixture_of_the_same_name(script: Script, run: Run) -> None:
     """A project may have a fixture of this name that asks for the plugin's, and a test may ask for it later on."""
