@@ -9,9 +9,10 @@ import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import lru_cache
 from typing import Any, Final, Protocol, final
+from weakref import finalize
 
 from attrs import evolve
 
@@ -267,6 +268,15 @@ def _prepare(connection: sqlite3.Connection) -> None:
     )
 
 
+def _release(connection: sqlite3.Connection, process: int, lock: AbstractContextManager[bool]) -> None:
+    """Close a connection that was opened in some process, once nobody uses it."""
+    with lock:
+        if process == forking.process.number:
+            connection.close()
+        else:
+            _inherited.append(connection)
+
+
 @final
 class _File:
     """An SQLite database. What goes wrong with it is said once, and costs no answer."""
@@ -276,6 +286,7 @@ class _File:
         self._lock = forking.lock()
         self._process = -1
         self._connection: sqlite3.Connection | None = None
+        self._release: finalize[..., _File] | None = None  # also called where this is dropped, and as the program ends
         self._has_complained = False
 
     def _open(self) -> sqlite3.Connection:
@@ -289,9 +300,11 @@ class _File:
             except BaseException:
                 connection.close()
                 raise
-            if self._connection is not None:
+            if self._connection is not None and self._release is not None:
+                self._release.detach()
                 _inherited.append(self._connection)
             self._connection, self._process = connection, forking.process.number
+            self._release = finalize(self, _release, connection, self._process, self._lock)
         return connection
 
     def find(self, key: str, since: float) -> Batch | None:
@@ -322,13 +335,9 @@ class _File:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is None:
-                return
-            if self._process == forking.process.number:
-                connection.close()
-            else:
-                _inherited.append(connection)
+            release, self._release, self._connection = self._release, None, None
+        if release is not None:
+            release()
 
 
 publish(globals(), "mellite", "Cached")

@@ -245,6 +245,23 @@ def test_a_file_is_kept_for_the_next_process(tmp_path: Path) -> None:
     assert thunk.generation.replayed
 
 
+@pytest.mark.parametrize("how", ["del backend", "backend.itself = backend; del backend; gc.collect()", "pass"])
+def test_a_file_is_closed_with_the_cache(tmp_path: Path, how: str) -> None:
+    """One that is dropped, one that is part of a cycle, and one that there is at the end: no warning, and all is kept.
+
+    From 3.13 on Python warns of a database that nobody closed.
+    """
+    code = """
+import gc, mellite, sys
+backend = mellite.Cached(mellite.backends.Constant("kept"), sys.argv[1])
+print(backend.generate("Hi.").result())
+    """
+    command = [sys.executable, "-W", "error", "-c", f"{code}\n{how}", str(tmp_path / "answers.sqlite")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("kept\n", "")
+    assert [file.name for file in tmp_path.iterdir()] == ["answers.sqlite"]  # SQLite has put its own files away
+
+
 async def test_a_file_that_is_no_cache_costs_no_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "answers.sqlite"
     path.write_text("This is a letter, and no database at all. " * 100)
