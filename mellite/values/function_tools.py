@@ -273,8 +273,8 @@ def tool(
     description: str | None = None,
     timeout: float | None = None,
     approve: Approve | None = None,
-    max_result_chars: int = MAX_RESULT_CHARS,
-    once: bool = False,
+    max_result_chars: int | None = None,
+    once: bool | None = None,
 ) -> Tool[P, R]: ...
 
 
@@ -286,8 +286,8 @@ def tool(
     description: str | None = None,
     timeout: float | None = None,
     approve: Approve | None = None,
-    max_result_chars: int = MAX_RESULT_CHARS,
-    once: bool = False,
+    max_result_chars: int | None = None,
+    once: bool | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 
 
@@ -298,8 +298,8 @@ def tool(
     description: str | None = None,
     timeout: float | None = None,
     approve: Approve | None = None,
-    max_result_chars: int = MAX_RESULT_CHARS,
-    once: bool = False,
+    max_result_chars: int | None = None,
+    once: bool | None = None,
 ) -> Any:
     """Make a tool of a function: a decorator, with or without arguments, and a function to call.
 
@@ -313,8 +313,9 @@ def tool(
         description: what the model is told about it; the docstring unless given.
         timeout: how long a call may take, in seconds.
         approve: decides about each call before it runs; may be async.
-        max_result_chars: how long a result may be, in characters; a longer one is cut, with a note.
-        once: whether it must not run twice for the same call.
+        max_result_chars: how long a result may be, in characters, 100,000 unless given; a longer one is cut, with a
+            note.
+        once: whether it must not run twice for the same call; False unless given.
 
     Raises:
         InvalidRequest: for something that cannot be called, or a name that providers refuse. What is wrong with a
@@ -355,8 +356,8 @@ def tool(
         told=description,
         timeout=timeout,
         approve=approve,
-        max_result_chars=max_result_chars,
-        once=once,
+        max_result_chars=MAX_RESULT_CHARS if max_result_chars is None else max_result_chars,
+        once=False if once is None else once,
         static=isinstance(function, staticmethod),
         frame=frame_of(getattr(function, "__qualname__", ""), getattr(function, "__module__", None)),
     )
@@ -369,18 +370,18 @@ def _with(
     *,
     timeout: float | None,
     approve: Approve | None,
-    most: int,
-    once: bool,
+    most: int | None,
+    once: bool | None,
 ) -> Tool[..., Any]:
     """Return a tool with other settings; what is not given stays."""
     return evolve(
         made,
-        name=name or made.name,
+        name=made.name if name is None else name,
         told=made.description if description is None else description,
         timeout=made.timeout if timeout is None else timeout,
-        approve=approve or made.approve,
-        max_result_chars=made.max_result_chars if most == MAX_RESULT_CHARS else most,
-        once=once or made.once,
+        approve=made.approve if approve is None else approve,
+        max_result_chars=made.max_result_chars if most is None else most,
+        once=made.once if once is None else once,
     )
 
 

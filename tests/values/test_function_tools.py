@@ -14,7 +14,7 @@ import pytest
 import mellite
 from mellite import Tool, tool
 from mellite.errors import InvalidRequest
-from mellite.values.function_tools import tool_of
+from mellite.values.function_tools import MAX_RESULT_CHARS, tool_of
 from mellite.values.shapes import Mismatch
 
 
@@ -247,6 +247,10 @@ def test_other_settings() -> None:
     other = tool(count, name="count_all", timeout=9)
     assert (other.name, other.timeout, other.once, other.max_result_chars) == ("count_all", 9, True, 10)
     assert (other.description, other.input_schema) == ("Count.", count.input_schema)
+    usual = tool(count, once=False, max_result_chars=MAX_RESULT_CHARS)
+    assert (usual.once, usual.max_result_chars) == (False, 100_000)
+    with pytest.raises(InvalidRequest, match="a tool is called by 1 to 64 letters"):
+        tool(count, name="")
     made = tool(Tool.from_schema("n", SCHEMA, handler, description="Say it."), approve=print)
     assert (made.approve, made.description, made.bind({"n": 1})) == (print, "Say it.", (({"n": 1},), {}))
 
@@ -388,7 +392,7 @@ def test_tool_failure_is_at_hand() -> None:
     assert mellite.ToolFailure is mellite.errors.ToolFailure
 
 
-@pytest.mark.parametrize(("name", "value"), [("description", 3), ("once", 3), ("once", None)])
+@pytest.mark.parametrize(("name", "value"), [("description", 3), ("once", 3), ("once", "")])
 def test_settings_of_a_wrong_type(name: str, value: Any) -> None:
     """A setting of the wrong type is an error that names the parameter."""
     options = {name: value}
