@@ -90,10 +90,11 @@ if sys.version_info < (3, 13):  # from a pipe, newer prompts take no blocks of s
         done = subprocess.run(
             prompt, input=as_typed(page), capture_output=True, text=True, cwd=folder, timeout=120, check=False
         )
-        assert 'File "<console>"' not in done.stderr, done.stderr
+        said = f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert 'File "<console>"' not in done.stderr, said
         shown = "".join(block.shown for block in blocks(page) if block.language == "python" and block.shown)
         printed = iter(re.sub(prompts, "", done.stdout).splitlines())
-        assert [line for line in re.sub(prompts, "", shown).splitlines() if line not in printed] == [], done.stdout
+        assert [line for line in re.sub(prompts, "", shown).splitlines() if line not in printed] == [], said
 
     def test_tutorial_in_the_real_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The tutorial goes into `python -m asyncio` without an error."""
