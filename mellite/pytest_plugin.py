@@ -63,6 +63,7 @@ _asking: Final[list[pytest.Item]] = []
 #: Of the run: what holds for all its tests. Of a module or class: where the cassettes of its tests are, and which of
 #: the names in it would have one file with another one.
 _run: Final = pytest.StashKey["RunOfTests"]()
+_chosen: Final = pytest.StashKey[Mapping[str, str]]()
 _place: Final = pytest.StashKey["Place"]()
 _alike: Final = pytest.StashKey[frozenset[str]]()
 
@@ -176,6 +177,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "clients=(), ...): "
         "how the test's `cassette` is recorded and replayed; see mellite.pytest_plugin",
     )
+    config.stash[_chosen] = {name: value for name, value in os.environ.items() if name.startswith("RECORDED_")}
     asked = _asked(config)
     blocks = config.getoption("mellite_block_network")
     if asked not in (None, "none"):
@@ -264,6 +266,7 @@ def _run_of(config: pytest.Config) -> RunOfTests:
             asked=_asked(config),
             reports=config.getoption("mellite_stale") is not None,
             hosts=frozenset(config.getini("mellite_allowed_hosts")),
+            chosen=config.stash[_chosen],
             environment=os.environ,
         )
     return run

@@ -1,4 +1,4 @@
-"""What holds for all tests of one run of pytest: read once, since flags and environment stay as they are."""
+"""What holds for all tests of one run of pytest, worked out once."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ class RunOfTests:
         asked: the mode that a flag asks for, or ``stale``; None if none does.
         reports: whether requests that differ from what is recorded are answered and reported.
         hosts: the hosts that every test may reach.
-        environment: as in ``os.environ``; read when the first test needs it.
+        chosen: the variables of the environment that choose tests, as the run began with them.
+        environment: as in ``os.environ``; read for each test, so that what one of them sets is not for the others.
     """
 
     asked: str | None
     reports: bool
     hosts: frozenset[str]
+    chosen: Mapping[str, str]
     environment: Mapping[str, str]
 
     @cached_property
@@ -44,18 +46,8 @@ class RunOfTests:
     @cached_property
     def selection(self) -> Selection | None:
         """Which tests run; None if all do."""
-        selection = Selection.of(self.environment)
+        selection = Selection.of(self.chosen)
         return None if selection == Selection() else selection
-
-    @cached_property
-    def default_mode(self) -> Mode:
-        """The mode of a test whose marker says none.
-
-        Raises:
-            ConfigurationError: for a variable that names no mode.
-            RecordingForbidden: in CI, for a mode that replays nothing.
-        """
-        return self._mode(None)
 
     def _mode(self, marked: Any) -> Mode:
         asked = self.asked or marked
@@ -80,10 +72,9 @@ class RunOfTests:
             part: the name of the test, if it shares the file with others.
             given: the arguments of its marker.
         """
-        marked = given.get("mode")
         return cassette_of_test(
             path,
-            self.default_mode if marked is None else self._mode(marked),
+            self._mode(given.get("mode")),
             stale=self.stale,
             part=part,
             metadata={"tags": list(given.get("tags", ())), **given.get("metadata", {})},

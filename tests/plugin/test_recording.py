@@ -221,6 +221,27 @@ def test_names_that_differ_in_points_at_their_end(pytester: pytest.Pytester, scr
     run().assert_outcomes(passed=10)
 
 
+def test_what_a_test_sets_in_the_environment_is_not_for_others(script: Script, run: Run) -> None:
+    """The mode is that of the variables as they are for the test, and no other test is left out or recorded."""
+    source = f"""
+        import mellite, os
+
+        BACKEND = mellite.backend("openai-chat:m", base_url="{script.url}/v1", api_key="k")
+
+        def test_first(monkeypatch, request):
+            monkeypatch.setenv("RECORD", "once")
+            monkeypatch.setenv("RECORDED_TEST", "first")
+            assert request.getfixturevalue("cassette").mode == os.environ.get("MODE", "once")
+            assert BACKEND.generate("hi").result() == "Hello, you."
+
+        def test_second(cassette):
+            assert cassette.mode == os.environ.get("MODE", "none")
+            assert BACKEND.generate("hi").result() == "Hello, you."
+    """
+    run(source, "--mellite-record", MODE="rewrite").assert_outcomes(passed=2)
+    run().assert_outcomes(passed=2)
+
+
 @pytest.mark.slow
 def test_a_fixture_of_the_same_name(script: Script, run: Run) -> None:
     """A project may have a fixture of this name that asks for the plugin's, and a test may ask for it later on."""
