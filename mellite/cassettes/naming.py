@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 __all__ = ["Place", "alike", "name_of_test"]
 
@@ -19,6 +19,10 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_.]+(\[[A-Za-z0-9_.-]+\])?")
 
 #: The parameter with which pytest-repeat numbers the repetitions of a test.
 _STEP: Final = "__pytest_repeat_step_number"
+
+
+def _own_folder(place: Place) -> str:
+    return os.path.join(place.folder, f"{os.path.splitext(place.file)[0]}/")
 
 
 @frozen
@@ -38,11 +42,7 @@ class Place:
     owner: str = field(default="", kw_only=True)
     alike: Collection[str] = field(default=frozenset(), kw_only=True)
     is_alike: bool = field(default=False, kw_only=True)
-    _start: str = field(init=False, repr=False)
-
-    @_start.default
-    def _own_folder(self) -> str:
-        return os.path.join(self.folder, f"{os.path.splitext(self.file)[0]}/")
+    _start: str = field(init=False, repr=False, default=Factory(_own_folder, takes_self=True))
 
     def path(self, name: str, parameters: Mapping[str, Any]) -> str:
         """Return the path of a test's cassette: ``<folder>/<file>/<test>.json``.
