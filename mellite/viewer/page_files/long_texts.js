@@ -12,19 +12,23 @@ const PIECE = 20_000;
 // How far from the screen what comes near it is made.
 const NEAR = "1200px";
 
-// A text as it stands. Of a long one the beginning, and a button for the rest.
+// A text as it stands. Of a long one the beginning, and a button for the rest. That is hidden and not laid out, but a
+// search of the page finds what is in it, and shows it: https://html.spec.whatwg.org/#the-hidden-attribute.
 export function longText(text) {
   const shown = make("pre", { tabindex: "0" });
   if (text.length <= AT_ONCE) {
     shown.append(text);
     return shown;
   }
-  shown.append(text.slice(0, whereToCut(text, AT_ONCE)));
+  const at = whereToCut(text, AT_ONCE);
   const all = button(`show all ${count(text.length)} characters`, () => {
-    shown.replaceChildren(...pieces(text));
+    rest.hidden = false;
     all.remove();
     shown.focus({ preventScroll: true });
   });
+  const rest = make("span", { class: "rest", hidden: "until-found", on: { beforematch: () => all.remove() } }, pieces(text, at));
+  shown.append(text.slice(0, at), rest);
+  if (!("onbeforematch" in rest)) all.append("; a search of the page finds nothing in the others until then");
   return make("div", { class: "long" }, shown, all);
 }
 
@@ -39,17 +43,18 @@ function whereToCut(text, at) {
   return code >= 0xd800 && code <= 0xdbff ? at - 1 : at;
 }
 
-// Pieces that end with a line, so that the browser lays out only those that are on the screen.
-function pieces(text) {
-  const made = [];
-  let begin = 0;
+// What follows a place in a text: the end of its line, and pieces that end with a line, so that the browser lays out only
+// those that are on the screen.
+function pieces(text, place) {
+  let begin = text.indexOf("\n", place) + 1 || text.length;
+  const made = [text.slice(place, begin)];
   while (text.length - begin > PIECE) {
     const end = text.indexOf("\n", begin + PIECE);
     if (end < 0) break;
     made.push(make("span", { class: "piece" }, text.slice(begin, end + 1)));
     begin = end + 1;
   }
-  return [...made, make("span", { class: "piece" }, text.slice(begin))];
+  return begin < text.length ? [...made, make("span", { class: "piece" }, text.slice(begin))] : made;
 }
 
 // A place for elements that are made when it comes near the screen. Until then a text stands there, which the browser

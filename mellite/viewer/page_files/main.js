@@ -67,7 +67,10 @@ class App {
       this.comparing,
       this.keys,
     );
-    window.addEventListener("hashchange", () => this.route());
+    window.addEventListener("hashchange", () => {
+      // Chromium tells of a change, too, when one goes to words of the view that is shown.
+      if (location.hash !== this.hash) this.route();
+    });
     document.addEventListener("keydown", (event) => this.pressed(event));
     this.route();
     this.source.about().then((about) => {
@@ -83,6 +86,7 @@ class App {
   }
 
   async route() {
+    this.hash = location.hash;
     const [path, query] = (location.hash.slice(1) || "/").split("?", 2);
     this.leave();
     this.view.setAttribute("aria-busy", "true");

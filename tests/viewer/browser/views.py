@@ -25,7 +25,7 @@ from mellite.viewer.sources import source_at
 from tests.viewer.browser.driving import Browser, browser
 from tests.viewer.long_calls import long_call
 from tests.viewer.many_calls import many_calls
-from tests.viewer.viewing import Growing, journaled, logged, recorded
+from tests.viewer.viewing import Growing, InPieces, journaled, logged, recorded
 
 AXE: Final = os.environ.get("MELLITE_AXE", "")
 PICTURES: Final = Path(os.environ.get("MELLITE_PICTURES") or "viewer-pictures")
@@ -261,14 +261,45 @@ def test_a_long_text(page: Browser, tmp_path: Path) -> None:
     with mellite.viewer.serve(path) as viewer:
         page.open(f"{viewer.url}#/call/0")
         shown = "document.querySelector('.long pre')"
-        assert len(page.script(f"return {shown}.textContent")) == 50_000
+        assert page.script(f"return [{shown}.firstChild.length, {shown}.lastChild.hidden]") == [50_000, "until-found"]
         page.script("document.querySelector('.long button').click()")
-        page.until(f"return {shown}.textContent.endsWith('The very end.')")
+        assert page.script(f"return {shown}.lastChild.hidden") is False
         text = json.loads(json.loads(path.read_text())["interactions"][0]["request"]["body"])["messages"][0]["content"]
         assert page.script(f"return {shown}.textContent") == text
         copied = page.script(f"getSelection().selectAllChildren({shown}); return getSelection().toString()")
         assert copied.strip() == text
         assert page.script(f"return document.activeElement === {shown}")
+    assert page.complaints() == []
+
+
+#: Makes a link to words of the view, which the browser finds by the means of its search, and shows where hidden.
+TO_WORDS: Final = """
+    const link = document.createElement('a');
+    link.href = `${location.hash}:~:text=${encodeURIComponent(arguments[0])}`;
+    link.className = 'to-words';
+    link.append('go');
+    document.querySelector('h2').append(link);
+"""
+
+
+def test_words_far_in_a_long_text(page: Browser, tmp_path: Path) -> None:
+    """A search of the page finds words behind the beginning that is shown, and shows them; another browser says so."""
+    page.loaded(), page.complaints()
+    path = long_call(tmp_path / "long.json", 3_000_000, messages=1)
+    with mellite.viewer.serve(path) as viewer:
+        page.open(f"{viewer.url}#/call/0")
+        for words, there in (("The very end.", True), ("The very start.", False)):
+            assert page.script("return window.find(arguments[0])", words) is there
+        assert page.script("return document.querySelector('.rest').hidden") == "until-found"
+        page.script(TO_WORDS, "The very end.")
+        page.driver.find_element("class name", "to-words").click()
+        page.until("return document.querySelector('.rest').hidden === false")
+        page.until("return document.body.innerText.includes('The very end.')")
+        assert page.script("return document.querySelector('.long button')") is None
+        page.script("delete HTMLElement.prototype.onbeforematch")
+        page.go("#/runs")
+        page.go("#/call/0")
+        assert "; a search of the page finds nothing in the others until then" in page.text
     assert page.complaints() == []
 
 
@@ -314,6 +345,36 @@ def test_growing(page: Browser, tmp_path: Path) -> None:
         page.until("return document.querySelector('.answer .growing')?.textContent === 'One two '")
         backend.ended.set()
         page.until("return document.querySelector('.growing') === null && document.body.innerText.includes('copy as')")
+        program.join()
+
+
+def test_growing_long(page: Browser, tmp_path: Path) -> None:
+    """Of a long answer the page is told what is new, and shows its end, also where a mask replaces that."""
+    path = journaled(tmp_path / "journal")
+    long = "many words " * 6000
+    key = ("The key is sk-abcdefghijklmnop", "qrstuvwxyz, ", "says \N{GRINNING FACE}.")
+    backend = InPieces([long, f"{long}and more. ", *key])
+
+    async def main() -> None:
+        with mellite.journal(path):
+            await backend.generate("Grow.")
+
+    with mellite.viewer.serve(path) as viewer:
+        page.open(f"{viewer.url}#/live")
+        page.until("return document.querySelector('.found').textContent.startsWith('Waiting')")
+        program = threading.Thread(target=anyio.run, args=(main,))
+        program.start()
+        ends = (
+            "many words ",
+            "and more. ",
+            "sk-abcdefghijklmnop",
+            "[REDACTED], ",
+            "[REDACTED], says \N{GRINNING FACE}.",
+        )
+        for end in ends:
+            page.until("return document.querySelector('.growing')?.textContent.endsWith(arguments[0])", end)
+            backend.seen.set()
+        assert page.script("return document.querySelector('.growing').textContent.length") < 50_010
         program.join()
 
 
