@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from ..values.events import (
     Event,
@@ -95,10 +97,37 @@ def masked_timeline(timeline: JsonObject, mask: Callable[[Json], Json]) -> JsonO
     for kind in dict.fromkeys(str(step["kind"]) for step in steps):
         places = [place for place, step in enumerate(steps) if step["kind"] == kind]
         texts = [str(steps[place]["text"]) for place in places]
-        for place, text in zip(places, _spread(texts, str(mask("".join(texts)))), strict=True):
+        whole = "".join(texts)
+        masked = mask(_without_secret_fields(whole, mask) if kind == "tool" else whole)
+        for place, text in zip(places, _spread(texts, str(masked)), strict=True):
             clean[place] = {**steps[place], "text": text}
     rest = cast("JsonObject", mask({name: value for name, value in timeline.items() if name != "steps"}))
     return {**rest, "steps": clean}
+
+
+#: The name of a field in JSON, up to its value.
+_FIELD: Final = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:\s*')
+
+_DECODER: Final = json.JSONDecoder()
+
+
+def _without_secret_fields(text: str, mask: Callable[[Json], Json]) -> str:
+    """Return the arguments of tools with a mask in place of each value whose field is secret by its name.
+
+    A value that is cut off, or that is no JSON, is taken to go on to the end.
+    """
+    made: list[str] = []
+    at = 0
+    for found in _FIELD.finditer(text):
+        if found.start() < at or mask({found[1]: "-"}) == {found[1]: "-"}:
+            continue
+        try:
+            end = _DECODER.raw_decode(text, found.end())[1]
+        except ValueError:
+            end = len(text)
+        made += (text[at : found.end()], REDACTED)
+        at = end
+    return "".join([*made, text[at:]])
 
 
 def _spread(texts: Sequence[str], clean: str) -> Sequence[str]:

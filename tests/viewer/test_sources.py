@@ -15,6 +15,7 @@ import pytest
 import mellite
 from mellite.archive.log.choosing import Wanted
 from mellite.errors import CassetteMiss, MelliteError
+from mellite.events import Finish, TextDelta, ToolInputDelta, ToolInputStart
 from mellite.viewer.rows import Changes, Source
 from mellite.viewer.sources import source_at
 from tests.archive.journal.support import ByStep
@@ -377,3 +378,34 @@ async def test_what_grows_before_its_call_is_read(tmp_path: Path) -> None:
     records.write_bytes(whole)
     found = await anyio.to_thread.run_sync(soon, lambda: source.changes(mark))
     assert ([row.state for row in found.calls], found.growing) == (["unsettled"], {"1": "One two "})
+
+
+class LoggingIn(mellite.Backend):
+    """Calls a tool with arguments that are secret by the names of their fields, in small pieces."""
+
+    ARGUMENTS = (
+        r'{"user": "eva", "password": "hunter2, \"really\"", '
+        '"api_key": {"value": ["old"]}, "n": 5, "token": "opense'
+    )
+
+    async def stream(self, request: mellite.Request) -> Any:
+        yield ToolInputStart("c1", "log_in")
+        for at in range(0, len(self.ARGUMENTS), 4):
+            await anyio.sleep(0.002)
+            yield ToolInputDelta("c1", "log_in", self.ARGUMENTS[at : at + 4])
+        yield TextDelta("That was it.")
+        yield Finish("stop")
+
+
+@pytest.mark.anyio
+async def test_timeline_of_secret_arguments(tmp_path: Path) -> None:
+    """Arguments that are secret only by the name of their field are masked in the timeline, also when cut off."""
+    with mellite.journal(tmp_path / "journal"):
+        await LoggingIn().generate("Log in.").settle()
+    source = await anyio.to_thread.run_sync(source_at, str(tmp_path / "journal"))
+    timeline = source.timeline("1")
+    assert timeline is not None
+    told = "".join([step["text"] for step in timeline["steps"] if step["kind"] == "tool"])
+    shown = '{"user": "eva", "password": [REDACTED], "api_key": [REDACTED], "n": 5, "token": [REDACTED]'
+    assert told == f"log_in({shown}"
+    assert not any(word in json.dumps(timeline) for word in ("hunt", "old", "open"))
