@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any, Final, Literal, Self, TypeAlias
 
@@ -35,6 +35,9 @@ __all__ = [
 #: What one provider wants to see again, by provider name: ``{"anthropic": {"signature": "..."}}``.
 ProviderMetadata: TypeAlias = Mapping[str, Mapping[str, Json]]
 
+_CacheKind: TypeAlias = Literal["ephemeral", "persistent"]
+
+_A_CACHE_KIND: Final[Callable[[Any, Any, _CacheKind], None]] = one_of(("ephemeral", "persistent"))
 _A_STR: Final = a_kind_of(str, "a str")
 _A_STR_OR_NONE: Final = a_kind_of(str, "a str, or None", optional=True)
 
@@ -48,7 +51,7 @@ class CacheHint:
         ttl_seconds: how long, in seconds; from 3600 on the provider's long cache is used where it has one.
     """
 
-    type: Literal["ephemeral", "persistent"] = field(default="ephemeral", validator=one_of(("ephemeral", "persistent")))
+    type: _CacheKind = field(default="ephemeral", validator=_A_CACHE_KIND)
     ttl_seconds: int | None = field(default=None, kw_only=True, validator=a_count("a whole number of seconds, or None"))
 
 

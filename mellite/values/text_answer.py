@@ -33,10 +33,14 @@ class Source(Protocol):
 class Made:
     """The source of an answer whose events a function makes."""
 
-    __slots__ = ("events",)
+    __slots__ = ("_make",)
 
     def __init__(self, make: Callable[[], list[Event]]) -> None:
-        self.events = make
+        self._make = make
+
+    def events(self) -> list[Event]:
+        """Make them."""
+        return self._make()
 
     def brief(self) -> None:
         """Return None."""
