@@ -13,7 +13,7 @@ from mellite.request import HttpOptions, ToolDefinition
 from tests.corpus_adapter import USAGE, reported_usage
 from tests.servers.asking import RESULT, WEATHER_TOOL, Asked, Said
 from tests.servers.running import KEY
-from tests.servers.sdks import LONGEST
+from tests.servers.sdks import LONGEST, PATIENCE
 
 __all__ = ["BASES", "asking", "said", "thunk_of"]
 
@@ -27,7 +27,9 @@ TOOL: Final = ToolDefinition(
 
 def asking(provider: str, base: str, model: str, **options: Any) -> LiveBackend:
     """A backend for one server."""
-    return mellite.backend(f"{provider}:{model}", base_url=f"{base}{BASES[provider]}", api_key=KEY, **options)
+    url = f"{base}{BASES[provider]}"
+    patience = mellite.Timeouts(first_byte=PATIENCE, idle=PATIENCE)
+    return mellite.backend(f"{provider}:{model}", base_url=url, api_key=KEY, timeouts=patience, **options)
 
 
 def _history(asked: Asked) -> Sequence[Message]:

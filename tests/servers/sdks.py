@@ -20,6 +20,9 @@ __all__ = ["SDKS"]
 LONGEST: Final = 600
 """Tokens that an answer may have."""
 
+PATIENCE: Final = 600
+"""Seconds that an SDK and mellite wait for an answer: a model on a busy processor gives a hundred of them slowly."""
+
 
 def _turns(asked: Asked) -> list[dict[str, Any]]:
     """The conversation in the words of Chat Completions."""
@@ -47,7 +50,7 @@ def _calls(found: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Mapping[str, An
 
 
 def _openai(base: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{base}/v1", api_key=KEY, max_retries=0, timeout=120)
+    return openai.OpenAI(base_url=f"{base}/v1", api_key=KEY, max_retries=0, timeout=PATIENCE)
 
 
 def chat(base: str, model: str, asked: Asked, *, stream: bool) -> Said:
@@ -184,7 +187,7 @@ def _blocks(asked: Asked) -> list[dict[str, Any]]:
 
 def messages(base: str, model: str, asked: Asked, *, stream: bool) -> Said:
     """Anthropic's SDK."""
-    client = anthropic.Anthropic(base_url=base, api_key=KEY, max_retries=0, timeout=120)
+    client = anthropic.Anthropic(base_url=base, api_key=KEY, max_retries=0, timeout=PATIENCE)
     options: dict[str, Any] = {"model": model, "messages": _blocks(asked), "max_tokens": LONGEST}
     options["extra_body"] = {"temperature": "hot" if asked.broken else 0}
     if asked.tools:
@@ -274,7 +277,7 @@ def gemini(base: str, model: str, asked: Asked, *, stream: bool) -> Said:
 
 def cohere_chat(base: str, model: str, asked: Asked, *, stream: bool) -> Said:
     """Cohere's SDK, Chat version 2."""
-    client = cohere.ClientV2(api_key=KEY, base_url=base, timeout=120)
+    client = cohere.ClientV2(api_key=KEY, base_url=base, timeout=PATIENCE)
     options: dict[str, Any] = {"model": model, "messages": _turns(asked), "max_tokens": LONGEST, "temperature": 0}
     if asked.tools:
         options["tools"] = [{"type": "function", "function": WEATHER_TOOL}]
