@@ -324,11 +324,11 @@ def test_reset_and_stall(mellite_server: Server, body: bytes) -> None:
     """A reset breaks the connection in the middle; a stall sends nothing more."""
     data, how = sent(mellite_server("fake:echo", faults=["reset:1"]).url, body)
     assert how is ConnectionResetError
-    assert not data.endswith(b"0\r\n\r\n")
+    assert not data.endswith(b"\r\n0\r\n\r\n")
     data, how = sent(mellite_server("fake:echo", faults=["stall:1"]).url, body)
     assert how is TimeoutError
     assert data.startswith(b"HTTP/1.1 200")
-    assert not data.endswith(b"0\r\n\r\n")
+    assert not data.endswith(b"\r\n0\r\n\r\n")
 
 
 def test_a_broken_recording_breaks_again(mellite_server: Server) -> None:

@@ -89,7 +89,7 @@ def test_a_client_that_stops_reading_a_generation(mellite_server: Callable[..., 
         assert len(PIECE) < backend.said < MOST
         found = all_of(client)
         assert found.startswith(b"HTTP/1.1 200 OK\r\n")
-        assert not found.endswith(b"0\r\n\r\n")
+        assert not found.endswith(b"\r\n0\r\n\r\n")
     assert [each.error for each in server.requests] == [DROPPED]
 
 
@@ -137,7 +137,7 @@ def test_a_slow_reader_gets_all() -> None:
     with RunningServer(settings) as server, connected(server.url) as client:
         client.sendall(request({**ASKED, "stream": False}))
         data, pauses = b"", 0
-        while not data.endswith(b"0\r\n\r\n"):
+        while not data.endswith(b"\r\n0\r\n\r\n"):
             piece = client.recv(65536)
             assert piece
             data += piece
