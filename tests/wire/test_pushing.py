@@ -129,6 +129,7 @@ STREAMS: dict[str, tuple[list[Step], dict[str, Any]]] = {
     "is cut": ([HEAD, piece(chunk("a")), CLOSE], {}),
     "is cut at once": ([at_once(HEAD, piece(chunk("a"))), CLOSE], {}),
     "is reset": ([HEAD, piece(chunk("a")), RESET], {}),
+    "is reset at once": ([at_once(HEAD, piece(chunk("a"))), RESET], {}),
     "is cut in its head": ([send(b"HTTP/1.1 200 X\r\n"), CLOSE], {}),
     "never begins": ([gate("never")], {"timeouts": Timeouts(first_byte=SOON)}),
     "stops after its head": ([HEAD, gate("never")], {"timeouts": Timeouts(idle=SOON)}),

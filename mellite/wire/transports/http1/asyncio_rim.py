@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import re
+import socket
 from typing import TYPE_CHECKING, Final, cast, final
 
 from ....loops import forking
@@ -143,7 +145,17 @@ class AsyncioConnection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         """Take in that the server sends no more; the loop closes the transport then."""
-        self._end(None)
+        self._end(self._reset())
+
+    def _reset(self) -> OSError | None:
+        """Return what the system has to say of the end, if it was none in order.
+
+        libuv, below uvloop, takes a reset that comes close behind data for an end, and leaves the error in the socket.
+        """
+        if self._transport is None or isinstance(self._loop, asyncio.BaseEventLoop):
+            return None
+        number = self._transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return OSError(number, os.strerror(number)) if number else None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take in that the connection is gone, for whatever reason."""
