@@ -35,9 +35,9 @@ __all__ = [
 #: What one provider wants to see again, by provider name: ``{"anthropic": {"signature": "..."}}``.
 ProviderMetadata: TypeAlias = Mapping[str, Mapping[str, Json]]
 
-_CacheKind: TypeAlias = Literal["ephemeral", "persistent"]
-
-_A_CACHE_KIND: Final[Callable[[Any, Any, _CacheKind], None]] = one_of(("ephemeral", "persistent"))
+_A_CACHE_KIND: Final[Callable[[Any, Any, Literal["ephemeral", "persistent"]], None]] = one_of(
+    ("ephemeral", "persistent")
+)
 _A_STR: Final = a_kind_of(str, "a str")
 _A_STR_OR_NONE: Final = a_kind_of(str, "a str, or None", optional=True)
 
@@ -51,7 +51,7 @@ class CacheHint:
         ttl_seconds: how long, in seconds; from 3600 on the provider's long cache is used where it has one.
     """
 
-    type: _CacheKind = field(default="ephemeral", validator=_A_CACHE_KIND)
+    type: Literal["ephemeral", "persistent"] = field(default="ephemeral", validator=_A_CACHE_KIND)
     ttl_seconds: int | None = field(default=None, kw_only=True, validator=a_count("a whole number of seconds, or None"))
 
 
