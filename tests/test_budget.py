@@ -31,7 +31,7 @@ TODAY: Final[Mapping[str, float]] = {
     "replayed delta": 1.1,  # no bar in calls: 3 us, in time
     # Bar for both: 1.25 times a call and a delta without. A whole answer is read for its tokens here, which a plain
     # one leaves until somebody asks; with spans for all of it, 300 calls. A provider of the SDK adds 560 of its own.
-    "wrapped call": 415,
+    "wrapped call": 393,
     "wrapped delta, burst": 5.9,
     "wrapped delta, paced": 106,
     "traced call": 566,

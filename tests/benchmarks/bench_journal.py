@@ -8,6 +8,7 @@ import tempfile
 import time
 
 import anyio
+import sniffio
 
 import mellite
 from mellite.backends import Echo
@@ -22,10 +23,19 @@ async def journal(effort: Effort) -> list[Row]:
     totals = {size: await _replayed(size, AT_ONCE, effort) for size in sizes}
     largest = sizes[-1]
     together = await _replayed(largest, largest, effort)
+    loop = sniffio.current_async_library()
     return [
-        amount("journal", f"a call given again, {AT_ONCE} at once", [totals[largest] / largest * 1e6], "us", bar=450),
-        amount("journal", "a call given again, all at once", [together / largest * 1e6], "us", bar=None),
-        amount("journal", f"exponent: calls given again, {AT_ONCE} at once", [exponent(totals)], "n^", bar=1.05),
+        amount(
+            "journal",
+            f"a call given again, {AT_ONCE} at once, {loop}",
+            [totals[largest] / largest * 1e6],
+            "us",
+            bar=450,
+        ),
+        amount("journal", f"a call given again, all at once, {loop}", [together / largest * 1e6], "us", bar=None),
+        amount(
+            "journal", f"exponent: calls given again, {AT_ONCE} at once, {loop}", [exponent(totals)], "n^", bar=1.05
+        ),
     ]
 
 

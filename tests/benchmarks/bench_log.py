@@ -9,6 +9,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
 
+import sniffio
+
 import mellite
 from mellite import Request, Usage
 from mellite.events import Event, Finish, TextDelta
@@ -61,7 +63,8 @@ async def log(effort: Effort) -> list[Row]:
             caller.append(await _asked(asked))
             mellite.log.flush()
             total.append((time.process_time() - began) / len(asked) * 1e6)
+    loop = sniffio.current_async_library()
     return [
-        added("log", "what a call pays", caller, without, bar=20),
-        amount("log", "a call and its row, all threads", total, "us", bar=200),
+        added("log", f"what a call pays, {loop}", caller, without, bar=20),
+        amount("log", f"a call and its row, all threads, {loop}", total, "us", bar=200),
     ]
