@@ -32,6 +32,12 @@ _ENOUGH: Final = 256 * 1024
 _ROOM: Final = 4 * 1024
 _MUCH_ROOM: Final = 120 * 1024
 
+#: The most that TLS has taken in before, in bytes, and gives now: one record.
+_RECORD: Final = 16 * 1024
+
+#: The most room that a connection at rest keeps.
+_ROOM_AT_REST: Final = 32 * 1024
+
 _NOTHING: Final = memoryview(b"")
 
 _A_TURN: Final = 0.001  # seconds until the loop will have read what waits in a socket
@@ -62,6 +68,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         "_deadline",
         "_is_full",
         "_is_paused",
+        "_is_tls",
         "_is_unread",
         "_loop",
         "_outgoing",
@@ -91,6 +98,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._is_paused = False
+        self._is_tls = False
         self._is_unread: Callable[[], bool] | None = None
         self._is_full = False
         self._unasked: BrokenRules | None = None
@@ -111,10 +119,19 @@ class AsyncioConnection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport; also the one that TLS puts in the place of the first."""
         self._transport = cast("asyncio.Transport", transport)
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
         self.is_usable = True
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio has no better idea of it
-        """Return where the next bytes are to be written."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the next bytes are to be written.
+
+        Args:
+            sizehint: of TLS, how many bytes wait to be decrypted. Others have no better idea of it.
+        """
+        # Room for all of them: what TLS has no room for, it gives a turn of the loop later, and never where the end of
+        # the connection comes first.
+        if self._is_tls and len(self._room) < (needed := sizehint + _RECORD):
+            self._room = memoryview(bytearray(needed + _ROOM))
         return self._room
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -295,7 +312,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self.incoming = None
         self.notify = None
         self._deadline = 0.0
-        if len(self._room) > _ROOM:  # not kept by each of many connections at rest
+        if len(self._room) > _ROOM_AT_REST:  # not kept by each of many connections
             self._room = memoryview(bytearray(_ROOM))
         self.idle_since = now
         self.resume()  # at rest, the loop must see what nobody asked for, and the end
@@ -364,5 +381,6 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         if transport is None:
             msg = "the proxy closed the connection"
             raise ConnectionResetError(msg)
+        self._is_tls = True
         inside = await self._loop.start_tls(transport, self, tls, server_hostname=host)
         self._transport = cast("asyncio.Transport", inside)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import threading
 import tracemalloc
 from contextlib import aclosing
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio.abc import ByteStream
 
@@ -75,3 +79,43 @@ async def test_answers_of_every_size(tls: bool) -> None:
         for body in bodies:
             request = HttpRequest("POST", f"{scheme}://{host}:{port}/v1", body=b"{}")
             assert await whole(await transport.open(request, timeout=5)) == body
+
+
+@pytest.mark.parametrize("framing", ["content-length: 255000", "connection: close"])
+async def test_the_end_right_behind_much_in_tls(framing: str) -> None:
+    """Where the loop was busy while the last answer and the end of its connection came, the answer is whole."""
+    warming, last = b"x" * 3_000_000, b"y" * 255_000  # after so much, the system takes the last in one piece
+    is_asked, is_sent = threading.Event(), threading.Event()
+
+    async def stand_still() -> None:
+        while not is_asked.is_set():
+            await anyio.lowlevel.checkpoint()
+        assert is_sent.wait(5)
+
+    def serve() -> None:
+        with listener.accept()[0] as accepted, server_tls(GOOD).wrap_socket(accepted, server_side=True) as connection:
+            for _ in range(3):
+                _take_request(connection)
+                connection.sendall(HEAD % len(warming) + warming)
+            _take_request(connection)
+            is_asked.set()
+            connection.sendall(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % framing.encode() + last)
+        is_sent.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve)
+        server.start()
+        async with aclosing(Http1Transport(ssl_context=client_tls())) as transport:
+            request = HttpRequest("POST", f"https://127.0.0.1:{listener.getsockname()[1]}/v1", body=b"{}")
+            for _ in range(3):
+                assert await whole(await transport.open(request, timeout=5)) == warming
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(stand_still)
+                assert await whole(await transport.open(request, timeout=5)) == last
+        server.join()
+
+
+def _take_request(connection: ssl.SSLSocket) -> None:
+    came = b""
+    while not came.endswith(b"\r\n\r\n{}"):
+        came += connection.recv(4096)
