@@ -17,7 +17,7 @@ import argparse
 import os
 import shlex
 import warnings
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -240,7 +240,7 @@ def cassette() -> Iterator[CassetteTransport]:
     run = _run_of(item.config)
     transport = _opened(item, given, run)
     failed_before = item.session.testsfailed
-    with _quiet(transport, given, run), _installed(transport, given), _caught(transport, given):
+    with _quiet(transport, given, item.config), _installed(transport, given), _caught(transport, given):
         yield transport
     if substitutes := transport.substitutes:
         from .archive.stale import stale_calls
@@ -265,24 +265,25 @@ def _run_of(config: pytest.Config) -> RunOfTests:
         run = config.stash[_run] = RunOfTests(
             asked=_asked(config),
             reports=config.getoption("mellite_stale") is not None,
-            hosts=frozenset(config.getini("mellite_allowed_hosts")),
             chosen=config.stash[_chosen],
             environment=os.environ,
         )
     return run
 
 
-def _quiet(transport: CassetteTransport, given: Mapping[str, Any], run: RunOfTests) -> AbstractContextManager[None]:
+def _quiet(
+    transport: CassetteTransport, given: Mapping[str, Any], config: pytest.Config
+) -> AbstractContextManager[None]:
     """Return the block in which a test that only replays reaches no other machine."""
     if transport.offline and not given.get("live"):
-        return _no_network(f"it replays a cassette; {_ADVICE}", run.hosts)
+        return _no_network(f"it replays a cassette; {_ADVICE}", config)
     return nullcontext()
 
 
-def _no_network(why: str, hosts: Collection[str]) -> AbstractContextManager[None]:
+def _no_network(why: str, config: pytest.Config) -> AbstractContextManager[None]:
     from .loops.no_network import no_network
 
-    return no_network(why, hosts, _refused, _stays_here)
+    return no_network(why, config.getini("mellite_allowed_hosts"), _refused, _stays_here)
 
 
 def _installed(transport: CassetteTransport, given: Mapping[str, Any]) -> AbstractContextManager[None]:
@@ -492,5 +493,5 @@ class _Blocking:
         if _marked(item).get("live"):
             return (yield)
         why = "--mellite-block-network; mark the test with mellite(live=True) to allow it"
-        with _no_network(why, self._config.getini("mellite_allowed_hosts")):
+        with _no_network(why, self._config):
             return (yield)

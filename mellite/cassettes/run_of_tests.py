@@ -25,14 +25,12 @@ class RunOfTests:
     Args:
         asked: the mode that a flag asks for, or ``stale``; None if none does.
         reports: whether requests that differ from what is recorded are answered and reported.
-        hosts: the hosts that every test may reach.
         chosen: the variables of the environment that choose tests, as the run began with them.
         environment: as in ``os.environ``; read for each test, so that what one of them sets is not for the others.
     """
 
     asked: str | None
     reports: bool
-    hosts: frozenset[str]
     chosen: Mapping[str, str]
     environment: Mapping[str, str]
 
