@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -168,3 +170,42 @@ async def test_what_waits_for_its_place_counts_from_when_it_is_sent(server: Serv
         for prompt in ("in place of the first", "in place of the second"):
             assert await backend.generate(prompt, stream=False) == "Hello!"
     assert clock.now() == pytest.approx(1000 + 30 + 60.25)
+
+
+async def test_prompts_count_under_a_limit_of_tokens_that_was_learned(server: Server) -> None:
+    """By a guess at each prompt, where the answers report no tokens."""
+    body = b'{"choices": [{"message": {"content": "Hello!"}, "finish_reason": "stop"}]}'
+    told = {"x-ratelimit-limit-tokens": "1000", "x-ratelimit-remaining-tokens": "1000"}
+    script = server.script(*in_turn(answer(body, headers=told)))
+    clock = FakeClock()
+    async with mellite.RateLimit(live(script), clock=clock) as backend:
+        slept = []
+        for prompt in ("Warm up.", "first " * 450, "second " * 400):
+            assert await backend.generate(prompt, stream=False, max_tokens=5) == "Hello!"
+            slept.append(len(clock.slept))
+    assert slept == [0, 0, 1]
+
+
+@pytest.mark.parametrize("outside", ["RateLimit", "CircuitBreaker"])
+def test_a_loop_that_is_closed_under_the_only_one_lets_another_go(server: Server, outside: str) -> None:
+    """A limit that is still to be learned lets one go at a time, and so does a breaker that looks whether it is up."""
+    script = server.script(*in_turn(WHOLE, BUSY, SILENT, WHOLE))
+    inner = live(script)
+    backend = (
+        mellite.RateLimit(inner) if outside == "RateLimit" else mellite.CircuitBreaker(inner, failures=1, cooldown=0)
+    )
+
+    async def drive() -> None:
+        assert await inner.generate("Warm up.", stream=False) == "Hello!"
+        around = inner if outside == "RateLimit" else backend
+        assert type((await around.generate("It fails.", stream=False).settle()).error) is ProviderInternal
+        tasks.append(asyncio.ensure_future(backend.generate("It is never answered.", stream=False).settle()))
+        await asyncio.to_thread(script.waiting, 1)
+
+    tasks: list[Any] = []
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(drive())
+    loop.close()
+    tasks.pop()._log_destroy_pending = False  # what asyncio would say of it is meant here
+    gc.collect()
+    assert backend.generate("Again.", stream=False).result(timeout=5) == "Hello!"
