@@ -297,7 +297,8 @@ class TestWhenAPartFails:
                 other.allow(2)
             else:
                 bad.cancel("enough")
-            await consumer.over()
+            with anyio.fail_after(20):
+                await consumer.over()
         assert (outer.state, consumer.error) == ("failed", outer.error)
         assert isinstance(outer.error.__cause__, ConnectionLost if how == "fails" else GenerationCancelled)
         assert [thunk.state for thunk in slow] == ["running"] * 3
@@ -332,7 +333,9 @@ class TestWhenAPartFails:
         thunk = mellite.generate(Failing(ConnectionLost("gone"), after=1), "hi")
         for _ in range(5):
             thunk = mellite.generate(Echo(), [mellite.generate(Source(gate=gate), "hi"), thunk])
-        assert isinstance(list(chain(await caught(thunk)))[-1], ConnectionLost)
+        with anyio.fail_after(20):
+            error = await caught(thunk)
+        assert isinstance(list(chain(error))[-1], ConnectionLost)
 
     @pytest.mark.parametrize("loop", ["asyncio", "trio"])
     @pytest.mark.parametrize("failing", ["here", "there"])
