@@ -23,6 +23,11 @@ REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 REGION: Final = "us-east-1"
 TOKEN: Final = "AWS_BEARER_TOKEN_BEDROCK"  # noqa: S105 - the name of the variable
 
+#: Bedrock's own hosts. Others of AWS's run what a customer put there: API Gateway, S3, load balancers.
+_HOST: Final = re.compile(
+    r"(vpce-[a-z0-9-]+\.)?bedrock-runtime(-fips)?\.[a-z0-9-]+\.(vpce\.)?(amazonaws\.com(\.cn)?|api\.aws)"
+)
+
 
 def converse_route(
     *,
@@ -42,8 +47,8 @@ def converse_route(
 
     Args:
         api_key: an API key of Bedrock.
-        base_url: another server with this protocol, or a private endpoint. Unless the host is one of AWS's, no key of
-            the environment is sent there.
+        base_url: another server with this protocol, or a private endpoint. Unless the host is one of Bedrock's, no key
+            of the environment is sent there.
         model: the id of a model or an inference profile, or an ARN.
         region: the region, as in ``eu-central-1``.
         keys: the source of an AWS access key, such as ``GivenKeys(id, secret, token)`` of `mellite.wire.auth.sigv4`.
@@ -91,10 +96,9 @@ def _auth(api_key: str | None, keys: AwsKeys | None, region: Setting, *, elsewhe
 
 
 def _is_amazons(base_url: str) -> bool:
-    """Return whether the host is one of AWS's: of a region, of a private endpoint, or for IPv6."""
+    """Return whether the host is one of Bedrock's: of a region, of a private endpoint, or for IPv6."""
     parts = urlsplit(base_url)
-    host = (parts.hostname or "").lower()
-    return parts.scheme == "https" and host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
+    return parts.scheme == "https" and _HOST.fullmatch((parts.hostname or "").lower()) is not None
 
 
 def _region_in(base_url: str) -> str | None:

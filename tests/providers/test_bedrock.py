@@ -179,17 +179,28 @@ async def test_without_any_key_nothing_is_sent() -> None:
     ("base_url", "ours"),
     [
         ("https://vpce-1-x.bedrock-runtime.us-east-1.vpce.amazonaws.com", True),
+        ("https://vpce-1-x-us-east-1a.bedrock-runtime.us-east-1.vpce.amazonaws.com", True),
+        ("https://bedrock-runtime-fips.us-gov-west-1.amazonaws.com", True),
+        ("https://BEDROCK-RUNTIME.us-east-1.amazonaws.com:443", True),
         ("https://bedrock-runtime.us-east-1.api.aws", True),
         ("https://bedrock-runtime.cn-north-1.amazonaws.com.cn", True),
         ("http://bedrock-runtime.us-east-1.amazonaws.com", False),
         ("https://gateway.example.com/bedrock", False),
         ("https://bedrock-runtime.us-east-1.amazonaws.com.example.com", False),
         ("https://notamazonaws.com", False),
+        # hosts of AWS's behind which a customer stands
+        ("https://a1b2c3.execute-api.us-east-1.amazonaws.com/prod", False),
+        ("https://a1b2c3.lambda-url.us-east-1.on.aws", False),
+        ("https://mine.s3.us-east-1.amazonaws.com", False),
+        ("https://bedrock-runtime.s3.us-east-1.amazonaws.com", False),
+        ("https://bedrock-runtime.us-east-1.s3.amazonaws.com", False),
+        ("https://mine-1.us-east-1.elb.amazonaws.com", False),
+        ("https://evil.bedrock-runtime.us-east-1.amazonaws.com", False),
         ("http://127.0.0.1:8000", False),
     ],
 )
 def test_keys_of_the_environment_are_for_amazon(monkeypatch: pytest.MonkeyPatch, base_url: str, ours: bool) -> None:
-    """With a base URL, keys of the environment go to hosts that AWS owns, and to nobody else."""
+    """With a base URL, keys of the environment go to hosts of Bedrock, and not to what others run at AWS."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ID)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
