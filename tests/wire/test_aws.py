@@ -83,11 +83,15 @@ def test_a_stream_that_ends_inside_a_message() -> None:
 
 @pytest.mark.parametrize("at", range(len(event("a", {"x": 1}))))
 def test_any_damaged_byte_is_noticed(at: int) -> None:
-    """A byte that was changed on the way, in whatever place, is an error and never another message."""
+    """A byte that was changed on the way, in whatever place, is told as damage at once, and nothing more is waited for.
+
+    A length that was changed would have the decoder wait for megabytes, and blame the end of the stream.
+    """
     data = bytearray(event("a", {"x": 1}))
     data[at] ^= 0x10
-    with pytest.raises(InvalidProviderOutput):
-        decoded([bytes(data)])
+    with pytest.raises(InvalidProviderOutput, match="damaged") as caught:
+        EventStreamDecoder().feed(bytes(data))
+    assert type(caught.value) is InvalidProviderOutput
 
 
 def test_messages_before_a_damaged_one_are_given() -> None:

@@ -335,6 +335,15 @@ class TestLimit:
             assert decoder.feed(b": ping\n" * 10) == []
         assert [event.data for event in decoder.feed(b"data: a\n\n")] == ["a"]
 
+    def test_lines_that_are_no_fields_for_ever(self) -> None:
+        """Of lines that may be a server's own words only the first are kept, and of one line only its beginning."""
+        for line in (b"oops: nobody is here\n", b"x" * 100_000 + b"\n"):
+            decoder = SseDecoder()
+            for _ in range(100):
+                assert decoder.feed(line * 10) == []
+            assert decoder.stray.startswith(line[:100])
+            assert len(decoder.stray) < 3 * 16 * 1024
+
 
 def seconds(pieces: list[bytes]) -> float:
     """The least CPU time of three runs."""
