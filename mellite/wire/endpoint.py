@@ -67,7 +67,8 @@ class Setting:
             msg = f"no {name}: {way}"
             raise ConfigurationError(msg)
         if not _WORD.fullmatch(value):
-            msg = f"{where or name} must be letters, digits, '.', '_' and '-', as it stands in a URL: {value!r}"
+            seen = "" if "@" in value else f": {value!r}"  # before an @ may stand a password
+            msg = f"{where or name} must be letters, digits, '.', '_' and '-', as it stands in a URL{seen}"
             raise ConfigurationError(msg)
         return value
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mellite.errors import ConfigurationError
@@ -49,6 +51,38 @@ def test_settings_fill_the_base_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MELLITE_TEST_A", "asia")
     assert url(None) == "https://asia.example.com/asia/x"
     assert url("mars") == "https://mars.example.com/mars/x"
+
+
+def test_a_variable_is_read_without_what_stands_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base URL or a word with a line break behind it, as from a file, counts without; a blank one is not set."""
+    endpoint = Endpoint("https://{place}.example.com", "/x", variables=("MELLITE_TEST_A",),
+                        settings={"place": Setting(variables=("MELLITE_TEST_B",), default="eu")})  # fmt: skip
+    for blank in ("", " \n"):
+        monkeypatch.setenv("MELLITE_TEST_A", blank)
+        monkeypatch.setenv("MELLITE_TEST_B", blank)
+        assert endpoint.url() == "https://eu.example.com/x"
+    monkeypatch.setenv("MELLITE_TEST_B", " us\n")
+    assert endpoint.url() == "https://us.example.com/x"
+    monkeypatch.setenv("MELLITE_TEST_A", " https://mine.example.com/v1\r\n")
+    assert endpoint.url() == "https://mine.example.com/v1/x"
+
+
+def test_values_of_a_query_that_are_equal_are_not_the_same() -> None:
+    """1 and True, which Python takes for equal, stand in the URL as they were given, whichever came first."""
+    endpoint = Endpoint("https://a.example.com", "/x")
+    for value, written in ((1, "1"), (True, "True"), (1.0, "1.0"), (1, "1")):
+        query: Any = {"n": value}
+        assert endpoint.url(query=query) == f"https://a.example.com/x?n={written}"
+
+
+@pytest.mark.parametrize("value", ["https://me:hunter2@a.example.com", "me:hunter2@a"])
+def test_a_setting_that_may_hold_a_password_is_not_repeated(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """A whole URL where one word belongs is refused by the name of its variable; its password is in no message."""
+    monkeypatch.setenv("MELLITE_TEST_A", value)
+    endpoint = Endpoint("https://{place}.example.com", settings={"place": Setting(variables=("MELLITE_TEST_A",))})
+    with pytest.raises(ConfigurationError, match="MELLITE_TEST_A must be letters") as caught:
+        endpoint.url()
+    assert "hunter2" not in repr(caught.value)
 
 
 def test_a_missing_setting_says_where_to_set_it() -> None:
