@@ -114,6 +114,8 @@ def test_xai(monkeypatch: pytest.MonkeyPatch) -> None:
     http = prepared("xai:grok-4", api_key=KEY)
     assert (http.url, http.headers["authorization"]) == ("https://api.x.ai/v1/responses", f"Bearer {KEY}")
     assert json.loads(http.body)["include"] == ["reasoning.encrypted_content"]
+    for model in ("grok-4-fast", "grok-10", "grok-code-fast-1"):
+        assert "include" in json.loads(prepared(f"xai:{model}", api_key=KEY).body)
     assert "include" not in json.loads(prepared("xai:grok-3", api_key=KEY).body)
     monkeypatch.setenv("XAI_API_KEY", KEY)
     assert prepared("xai:grok-4").headers["authorization"] == f"Bearer {KEY}"
