@@ -91,7 +91,12 @@ def test_a_key_does_not_travel_over_plain_http() -> None:
     with pytest.raises(ConfigurationError, match="plain http") as caught:
         chat_route(api_key=KEY, base_url="http://example.com/v1", model="m").prepare(Request.of("hi"))
     assert KEY not in shown(caught.value)
-    for base in ("http://192.168.1.2/v1", "http://10.0.0.1/v1", "http://localhost.example.com/v1", "http://notlocalhost/v1"):
+    for base in (
+        "http://192.168.1.2/v1",
+        "http://10.0.0.1/v1",
+        "http://localhost.example.com/v1",
+        "http://notlocalhost/v1",
+    ):
         with pytest.raises(ConfigurationError, match="plain http"):
             chat_route(api_key=KEY, base_url=base, model="m").prepare(Request.of("hi"))
     for base in ("http://localhost:8000/v1", "http://a.localhost/v1", "http://127.1.2.3/v1", "http://[::1]:1/v1",
