@@ -107,12 +107,16 @@ class Plans:
         self.options: tuple[Options | None, Options] = (None, NO_OPTIONS)
         self.ahead: Ahead | None = None
 
-    def find(self, target: Target, asked: Asked, auth: Auth) -> Plan | None:
-        """Return the plan for a target, if there is one that still holds."""
+    def find(self, target: Target, asked: Asked, auth: Auth | None) -> Plan | None:
+        """Return the plan for a target, if there is one that still holds.
+
+        Args:
+            auth: gives the key that the plan must have; None to leave that to whoever sends the request.
+        """
         plans = self._plans
         if target in plans:
             plan = plans[target]
-            if plan.asked == asked and plan.still_has_key_of(auth):
+            if plan.asked == asked and (auth is None or plan.still_has_key_of(auth)):
                 return plan
         return None
 

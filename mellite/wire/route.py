@@ -138,7 +138,7 @@ class Route:
         """Return a request in every form that sending it needs; without keys and settings that lack, if `offline`.
 
         Args:
-            ahead: whether to keep it for when this very request is compiled next.
+            ahead: whether to keep it for when this very request is compiled next, which is when its key is checked.
 
         Raises:
             MelliteError: as `prepare` does.
@@ -183,7 +183,7 @@ class Route:
             context["unsaid"] = unsaid  # the base URL depends on these, so only the rest of the URL is known
         target = (model, streaming, offline)
         asked = (base, self.headers, extra.headers, extra.query, headers)
-        plan = plans.find(target, asked, self.auth)
+        plan = plans.find(target, asked, None if ahead else self.auth)
         if plan is None:
             http, scrubber = self._first_request(target, asked, data, context)
         else:

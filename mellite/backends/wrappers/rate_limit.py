@@ -79,6 +79,9 @@ class RateLimit(Watching):
         self._rate = rate
         self._meter = rate.meter
         self._asked = innermost(backend)
+        route = getattr(self._asked, "route", None)
+        self._longest = None if route is None else route.options.max_tokens  # of an answer, if a call says nothing
+        self._most = getattr(self._asked, "max_concurrency", None)  # generations under way
 
     @property
     def rate(self) -> Rate:
@@ -88,9 +91,9 @@ class RateLimit(Watching):
     def _enter(self, request: Request) -> Watch | None:
         if getattr(transport_of(self._asked), "offline", False) is True:
             return _NOTHING
-        answer, most = self._measures(request)
         meter = self._meter
-        booking = meter.take_if_free(_guess(request) if meter.counts_tokens else 0.0, answer, most=most)
+        prompt = _guess(request) if meter.counts_tokens else 0.0
+        booking = meter.take_if_free(prompt, self._longest_answer(request), most=self._most)
         return None if booking is None else _Watch(meter, booking, self)
 
     async def _admit(self, request: Request) -> tuple[Watch, Request]:
@@ -103,14 +106,14 @@ class RateLimit(Watching):
         began = clock.now()
         timeouts = timeouts_of(self._backend, request)
         total = None if timeouts is None else timeouts.total
-        answer, most = self._measures(request)
+        answer = self._longest_answer(request)
         name = self.describe()
         said = "%s: a request waits for the rate limit"
         log.debug("limit.waiting", said, name, backend=name, waiting=meter.waiting + 1)
         booking: Booking | None = None
         with loops.move_on_after(total if clock is SYSTEM else None):
             until = None if total is None else began + total
-            booking = await meter.take(_guess(request), answer, most=most, until=until)
+            booking = await meter.take(_guess(request), answer, most=self._most, until=until)
         waited = clock.now() - began
         if booking is not None:
             log.debug("limit.passed", "%s: it went after %.3g s", name, waited, backend=name, wait_s=waited)
@@ -121,12 +124,10 @@ class RateLimit(Watching):
         )
         raise TotalTimeout(msg)
 
-    def _measures(self, request: Request) -> tuple[int | None, int | None]:
-        """Return how long the answer may be, and how many generations may be under way."""
+    def _longest_answer(self, request: Request) -> int | None:
+        """Return how long the answer may be."""
         most = request.options.max_tokens
-        if most is None and (route := getattr(self._asked, "route", None)) is not None:
-            most = route.options.max_tokens
-        return most, getattr(self._asked, "max_concurrency", None)
+        return self._longest if most is None else most
 
     def _arguments(self) -> Mapping[str, object]:
         return {"rate": self._rate}
