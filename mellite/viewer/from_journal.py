@@ -11,6 +11,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, cast, final
 
+from attrs import frozen
+
 from ..archive.entries import Entry
 from ..archive.journal.growing import GrowingAnswers
 from ..archive.journal.index import RECORDS
@@ -27,7 +29,7 @@ from ..values.secrets.json_masks import masked_json
 from ..values.secrets.shapes import masked
 from .conversations import answer_message, prompt_of, result_text
 from .differences import difference_of
-from .growing_texts import MaskedTexts
+from .growing_texts import GrowingTexts
 from .listing import Kept, chosen, costs_of, facets_of
 from .rows import Changes, Found, Row, without_repeated
 from .timelines import masked_timeline, timeline_of
@@ -42,6 +44,19 @@ _SHARE: Final = 5
 
 #: The longest time for which it is not read again, in seconds.
 _LONGEST_PAUSE: Final = 5.0
+
+
+@frozen
+class _File:
+    """The file of the records at a moment."""
+
+    name: tuple[int, int]
+    size: int
+    changed: int
+
+    def goes_on(self, before: _File | None) -> bool:
+        """Return whether this is the file that was there before, and only longer."""
+        return before is not None and self.name == before.name and self.size >= before.size
 
 
 @final
@@ -61,27 +76,30 @@ class JournalSource:
     def __init__(self, path: str) -> None:
         self.name = path
         self._path = path
-        self._size = -1
+        self._file: _File | None = None
         self._load_at = 0.0
         self._growing = GrowingAnswers(path)
-        self._masked_texts = MaskedTexts()
+        self._texts = GrowingTexts()
         self._kept = Kept()
+        self._calls: dict[int, Record] = {}
         self._unsettled: set[int] = set()
         self._load()
 
     def _load(self) -> None:
         """Read it anew, if it has grown."""
-        size = os.stat(os.path.join(self._path, RECORDS)).st_size if self._size >= 0 else 0
-        is_first = self._size < 0  # with what has to be imported
-        if size == self._size or time.monotonic() < self._load_at:
+        is_first = self._file is None  # with what has to be imported
+        stat = os.stat(os.path.join(self._path, RECORDS))
+        file = _File((stat.st_dev, stat.st_ino), stat.st_size, stat.st_mtime_ns)
+        if file == self._file or time.monotonic() < self._load_at:
             return
         began = time.thread_time()
         self._records: Records = read_journal(self._path)
-        self._size = self._records.index.size
-        self._calls = {record.number: record for record in self._records.calls}
-        self._kept.put(
-            {str(number): self._fresh(record) for number, record in self._calls.items() if record.kind == "call"}
-        )
+        if not file.goes_on(self._file):
+            self._calls, self._unsettled = {}, set()
+        self._file = file
+        calls = {record.number: record for record in self._records.calls}
+        self._kept.put({str(number): self._fresh(record) for number, record in calls.items() if record.kind == "call"})
+        self._calls = calls
         self._unsettled = {number for number, record in self._calls.items() if record.state == "unsettled"}
         # One that is long takes long: most of the time is left to others.
         took = 0.0 if is_first else time.thread_time() - began
@@ -89,7 +107,8 @@ class JournalSource:
 
     def _fresh(self, record: Record) -> Row:
         """Return the row of a call: that which is there, unless it had not settled."""
-        known = None if record.number in self._unsettled else self._kept.get(str(record.number))
+        is_known = record.number in self._calls and record.number not in self._unsettled
+        known = self._kept.get(str(record.number)) if is_known else None
         return known if known is not None and known.state == record.state else _row(record)
 
     def _look(self) -> None:
@@ -222,11 +241,13 @@ class JournalSource:
     def changes(self, mark: str) -> Changes:
         """Return the calls that began or settled since a mark, and what has arrived of those that go on."""
         self._look()
-        answers = self._growing.look()
-        for number in answers.keys() & self._calls.keys() - self._unsettled:  # others have not been read of yet
-            self._growing.drop(number)
-        growing = {number: text for number, text in answers.items() if number in self._unsettled}
-        return Changes(mark=self._kept.mark, calls=self._kept.since(mark), growing=self._masked_texts.of(growing))
+        is_void, pieces = self._growing.look()
+        if is_void:
+            self._texts = GrowingTexts()
+        self._texts.take(pieces)
+        self._texts.drop(lambda number: number in self._calls and number not in self._unsettled)  # not those unread yet
+        growing = self._texts.of(self._unsettled)
+        return Changes(mark=self._kept.mark, calls=self._kept.since(mark), growing=growing)
 
 
 #: Names what is a part of no run.

@@ -15,7 +15,7 @@ from ..values.errors import MelliteError
 from ..values.provider_json import JsonObject
 from ..wire.client_connections import REQUEST_SECONDS, SEND_SECONDS, WatchedServer
 from .api import Reply, reply_to, unreadable
-from .growing_texts import news
+from .growing_texts import Grown, news
 from .guarding import HEADERS, Guard
 from .json_texts import as_ascii
 from .page import TYPES, page_file, served_page
@@ -118,7 +118,7 @@ class ViewServer:
     async def _send_events(self, out: web.StreamResponse) -> None:
         """Send what changes until the server stops."""
         mark, quiet, problem = "", 0, ""
-        said: dict[str, str] = {}
+        said: Mapping[str, Grown] = {}
         while not self._stopping.is_set():
             async with self._turn:
                 changes = await asyncio.to_thread(self._changes, mark)
@@ -130,11 +130,11 @@ class ViewServer:
                 continue
             problem = ""
             lines = [_event("call", row.as_json()) for row in changes.calls]
-            for id, text in changes.growing.items():
-                told = news(said.get(id), text)
+            for id, grown in changes.growing.items():
+                told = news(said.get(id), grown)
                 if told is not None:
                     lines.append(_event(told[0], {"id": id, **told[1]}))
-            said = dict(changes.growing)
+            said = changes.growing
             if not mark:
                 lines.append(_event("ready", {"kind": self._source.kind}))
             mark, quiet = changes.mark, 0 if lines else quiet + 1

@@ -63,6 +63,8 @@ class Kept:
     def since(self, mark: str) -> tuple[Row, ...]:
         """Return the rows that are new or have changed since a mark; none for an empty mark."""
         since = int(mark) if mark.isdecimal() else self._latest
+        if since >= self._latest:  # nearly always
+            return ()
         return tuple([row for id, row in self._rows.items() if self._changed[id] > since])
 
 

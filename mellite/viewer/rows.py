@@ -10,6 +10,7 @@ from attrs import asdict, evolve, fields_dict, frozen
 from ..archive.entries import Entry
 from ..archive.log.choosing import Wanted
 from ..values.provider_json import Json, JsonObject
+from .growing_texts import Grown
 
 __all__ = ["SORTS", "Changes", "Found", "Row", "Sort", "Source", "shortened", "without_repeated"]
 
@@ -128,12 +129,12 @@ class Changes:
     Args:
         mark: to be given back at the next look.
         calls: the calls that are new or have changed.
-        growing: calls that go on: the id, and the text so far.
+        growing: what there is of the answers of calls that go on, by their ids.
     """
 
     mark: str
     calls: tuple[Row, ...] = ()
-    growing: Mapping[str, str] = {}
+    growing: Mapping[str, Grown] = {}
 
 
 class Source(Protocol):

@@ -11,7 +11,6 @@ from typing import Any, Final, cast
 from ..values.events import (
     Event,
     Finish,
-    RawChunk,
     ReasoningDelta,
     TextDelta,
     ToolCallEvent,
@@ -47,11 +46,12 @@ def timeline_of(
     """
     steps: list[JsonObject] = []
     for at, event in events:
-        kind, text = _told(event)
-        if kind and steps and steps[-1]["kind"] == kind and steps[-1]["at_ms"] == at:
+        kind, block, text = _told(event)
+        name = {"at_ms": round(at, 3), "kind": kind, "block": block}
+        if kind and steps and name.items() <= steps[-1].items():
             steps[-1]["text"] += text
         elif kind:
-            steps.append({"at_ms": round(at, 3), "kind": kind, "text": text})
+            steps.append({**name, "text": text})
     spoken = [step["at_ms"] for step in steps if step["kind"] in ("text", "thinking", "tool")]
     return {
         "started_at": started_at,
@@ -65,42 +65,45 @@ def timeline_of(
     }
 
 
-def _told(event: Event) -> tuple[str, str]:
-    """Return what an event is for people, and its text; nothing for those that only frame others."""
-    found: tuple[str, Any] = ("", "")
+def _told(event: Event) -> tuple[str, str, str]:
+    """Return what an event is for people, the id of its block, and its text; nothing for one that frames others."""
+    found: tuple[str, str, Any] = ("", "", "")
     if isinstance(event, TextDelta):
-        found = "text", event.text
+        found = "text", event.id, event.text
     elif isinstance(event, ReasoningDelta):
-        found = "thinking", event.text
+        found = "thinking", event.id, event.text
     elif isinstance(event, ToolInputStart):
-        found = "tool", f"{event.name}("
+        found = "tool", event.id, f"{event.name}("
     elif isinstance(event, ToolInputDelta):
-        found = "tool", event.text
+        found = "tool", event.id, event.text
     elif isinstance(event, ToolCallEvent):
-        found = "call", event.call.name
+        found = "call", event.call.id, event.call.name
     elif isinstance(event, Finish):
-        found = "finish", event.reason
-    elif isinstance(event, RawChunk):
-        found = "", ""
-    return found[0], str(found[1] or "")
+        found = "finish", "", event.reason
+    return found[0], str(found[1] or ""), str(found[2] or "")
 
 
 def masked_timeline(timeline: JsonObject, mask: Callable[[Json], Json]) -> JsonObject:
     """Return a timeline without what looks like a key, also where its letters came in several parts.
 
+    Other blocks may have said something between them, and a key may be cut over blocks that follow each other: first
+    each block is masked by itself, and then all of a kind.
+
     Args:
         timeline: from `timeline_of`.
         mask: takes out of JSON what looks like a key.
     """
-    steps = cast("Sequence[JsonObject]", timeline["steps"])
-    clean = [*steps]
-    for kind in dict.fromkeys(str(step["kind"]) for step in steps):
-        places = [place for place, step in enumerate(steps) if step["kind"] == kind]
-        texts = [str(steps[place]["text"]) for place in places]
-        whole = "".join(texts)
-        masked = mask(_without_secret_fields(whole, mask) if kind == "tool" else whole)
-        for place, text in zip(places, _spread(texts, str(masked)), strict=True):
-            clean[place] = {**steps[place], "text": text}
+    clean = [*cast("Sequence[JsonObject]", timeline["steps"])]
+    for names in (("kind", "block"), ("kind",)):
+        together: dict[tuple[str, ...], list[int]] = {}
+        for place, step in enumerate(clean):
+            together.setdefault(tuple([str(step[name]) for name in names]), []).append(place)
+        for (kind, *block), places in together.items():
+            texts = [str(clean[place]["text"]) for place in places]
+            whole = "".join(texts)
+            masked = mask(_without_secret_fields(whole, mask) if kind == "tool" and block else whole)
+            for place, text in zip(places, _spread(texts, str(masked)), strict=True):
+                clean[place] = {**clean[place], "text": text}
     rest = cast("JsonObject", mask({name: value for name, value in timeline.items() if name != "steps"}))
     return {**rest, "steps": clean}
 

@@ -377,7 +377,23 @@ async def test_what_grows_before_its_call_is_read(tmp_path: Path) -> None:
         assert source.changes(mark).growing == {}
     records.write_bytes(whole)
     found = await anyio.to_thread.run_sync(soon, lambda: source.changes(mark))
-    assert ([row.state for row in found.calls], found.growing) == (["unsettled"], {"1": "One two "})
+    told = {id: grown.since(None) for id, grown in found.growing.items()}
+    assert ([row.state for row in found.calls], told) == (["unsettled"], {"1": {"text": "One two "}})
+
+
+def test_a_journal_that_is_replaced(tmp_path: Path) -> None:
+    """Another journal at the same path is shown as it is, though its calls have the same numbers and states."""
+    path = tmp_path / "journal"
+    for name, answer in (("first", "One."), ("second", "Two.")):
+        with mellite.journal(tmp_path / name):
+            mellite.backends.Constant(answer).generate("Say it.").result()
+    (tmp_path / "first").rename(path)
+    source = source_at(str(path))
+    mark = source.changes("").mark
+    path.rename(tmp_path / "gone")
+    (tmp_path / "second").rename(path)
+    assert [row.text for row in soon(lambda: source.changes(mark)).calls] == ["Two."]
+    assert [row.text for row in source.calls(Wanted(), 0, 9).calls] == ["Two."]
 
 
 class LoggingIn(mellite.Backend):

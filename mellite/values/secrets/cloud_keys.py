@@ -26,6 +26,7 @@ _CLOUDS: Final[tuple[KeyShape, ...]] = (
         rest=r"\W{1,6}(?P<secret>[A-Za-z0-9/+]{40})",
         source="https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_access-keys.html",
         word=False,
+        opening=r"\W{0,6}",
     ),
     KeyShape("Amazon MWS token", "amzn.mws.", rest=_UUID, source=_GITLEAKS),
     KeyShape(

@@ -21,6 +21,7 @@ GENERAL_FORMS: Final[tuple[KeyShape, ...]] = (
         lead="[Bb]",
         lead_length=1,
         word=False,
+        opening=r"\s{0,20}",
     ),
     KeyShape(
         "password of HTTP Basic",
@@ -31,6 +32,7 @@ GENERAL_FORMS: Final[tuple[KeyShape, ...]] = (
         lead_length=1,
         word=False,
         needs="asic",
+        opening=r"\W{0,6}(?:[Bb]asic\s{0,4})?",
     ),
     KeyShape(
         "user and password in a URL",
@@ -40,6 +42,7 @@ GENERAL_FORMS: Final[tuple[KeyShape, ...]] = (
         word=False,
         needs="@",
         anywhere=True,
+        opening=rf"[^{_ENDS}]{{0,281}}",
     ),
     # What shells and .env files set: a long value with letters and digits, and no path, address or placeholder.
     KeyShape(
@@ -63,6 +66,7 @@ GENERAL_FORMS: Final[tuple[KeyShape, ...]] = (
         source="https://www.rfc-editor.org/rfc/rfc7468#section-10",
         word=False,
         anywhere=True,
+        opening=r"[A-Z ]{0,51}",
     ),
     KeyShape(
         "JSON web token",

@@ -43,6 +43,8 @@ class KeyShape:
         word: whether the key is one long word, without blanks and punctuation but for ``_+/.=-``.
         anywhere: whether the mark may follow a letter or a digit.
         needs: a text that every such secret has and few texts have: without it there is nothing to look for.
+        opening: what may follow the mark before the key is over, as a regular expression, where blanks, commas, or
+            characters beyond ASCII may be in it; empty where a key has none of them.
 
     Looking for one takes time in proportion to the text, which a test checks for every row of the table: marks are
     found as plain texts, and what is tried at each of them has a bound, or fails at once, or uses up what it has read.
@@ -62,6 +64,7 @@ class KeyShape:
     word: bool = field(default=True, kw_only=True)
     anywhere: bool = field(default=False, kw_only=True)
     needs: str = field(default="", kw_only=True)
+    opening: str = field(default="", kw_only=True)
     _patterns: dict[str, re.Pattern[str]] = field(factory=dict, init=False, eq=False, repr=False)
 
     def search(self, text: str, allowed: Collection[str] = ()) -> str | None:

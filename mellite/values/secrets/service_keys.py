@@ -32,6 +32,7 @@ _REPOSITORIES: Final[tuple[KeyShape, ...]] = (
         rest=r"[0-9a-f]{20,64};[^\s\"']{0,400}?exp=",
         source="https://docs.github.com/en/copilot",
         word=False,
+        opening=r"[0-9a-f]{0,64}(?:;[^\s\"']{0,404})?",
         needs=";",
     ),
     KeyShape(

@@ -16,7 +16,16 @@ from .model_keys import MODEL_KEYS
 from .other_forms import long_words, plain_forms
 from .service_keys import SERVICE_KEYS
 
-__all__ = ["REDACTED", "SHAPES", "looks_secret", "masked", "may_match", "shapes_in"]
+__all__ = [
+    "END_OF_PRIVATE_KEY",
+    "REDACTED",
+    "SHAPES",
+    "begun_private_key",
+    "looks_secret",
+    "masked",
+    "may_match",
+    "shapes_in",
+]
 
 #: What stands where a secret was.
 REDACTED: Final = "[REDACTED]"
@@ -98,10 +107,11 @@ def looks_secret(text: str, known: Collection[str] = ()) -> bool:
 
 # --- masks ------------------------------------------------------------------------------------------
 
+#: Ends a private key.
+END_OF_PRIVATE_KEY: Final = re.compile("-----END [A-Z ]{0,40}PRIVATE KEY-----")
+
 #: A whole private key, also one whose line breaks are escapes, or that was cut off.
-_PEM: Final = re.compile(
-    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL
-)
+_PEM: Final = re.compile(rf"-----BEGIN [A-Z ]{{0,40}}PRIVATE KEY.*?(?:{END_OF_PRIVATE_KEY.pattern}|\Z)", re.DOTALL)
 
 #: What stands between the delimiters of URLs (RFC 3986 section 2.2), JSON and prose.
 _WORD_OF_URL: Final = re.compile(r"[^\s\"'<>&=?#/\\;,{}\[\]]+")
@@ -125,6 +135,19 @@ def masked(text: str, known: Collection[str] = (), *, allowed: Collection[str] =
     if "%" not in clean:
         return clean
     return _WORD_OF_URL.sub(lambda found: _without_quoted(found.group(), known, allowed), clean)
+
+
+def begun_private_key(text: str) -> int | None:
+    """Return where a private key begins that does not end in the text; None if there is none.
+
+    Example:
+        >>> begun_private_key("It is -----BEGIN PRIVATE KEY-----MIIE"), begun_private_key("It is none.")
+        (6, None)
+    """
+    if "PRIVATE KEY" not in text:
+        return None
+    last = max([found.start() for found in _PEM.finditer(text)], default=None)
+    return None if last is None or END_OF_PRIVATE_KEY.search(text, last) else last
 
 
 def _without_quoted(word: str, known: Collection[str], allowed: Collection[str]) -> str:

@@ -43,12 +43,17 @@ function growing(app, call, view) {
   view.querySelector(".conversation").append(turn);
   return app.source.listen({
     growing: (told) => {
-      if (told.id === call.id) text.textContent = latest(told.text);
+      if (told.id === call.id) text.replaceChildren(...grown(told));
     },
     call: (row) => {
       if (row.id === call.id && row.state !== "unsettled") app.route();
     },
   });
+}
+
+// An answer that goes on: what was thought, and what was said.
+export function grown({ thinking, text }) {
+  return [thinking ? make("span", { class: "said-thinking" }, latest(thinking)) : "", latest(text)];
 }
 
 function facts(call) {

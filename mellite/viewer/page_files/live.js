@@ -1,8 +1,8 @@
 // Calls of a running program as they happen: new ones on top, and those that go on growing.
 
+import { grown } from "./call.js";
 import { make } from "./dom.js";
 import { rowLink } from "./list.js";
-import { latest } from "./long_texts.js";
 
 const MOST = 200;
 
@@ -27,10 +27,11 @@ export async function liveView(app) {
       said.textContent = "Waiting for calls: they come on top as they begin or settle.";
     },
     call: (row) => put(row.id, rowLink(row)),
-    growing: ({ id, text }) => {
-      const growing = items.get(id)?.querySelector(".growing");
-      if (growing) growing.textContent = latest(text);
-      else put(id, ...(items.get(id)?.childNodes ?? []), make("pre", { class: "growing", tabindex: "0" }, latest(text)));
+    growing: (told) => {
+      const known = items.get(told.id)?.querySelector(".growing");
+      const growing = known ?? make("pre", { class: "growing", tabindex: "0" });
+      growing.replaceChildren(...grown(told));
+      if (!known) put(told.id, ...(items.get(told.id)?.childNodes ?? []), growing);
     },
     problem: ({ error }) => {
       said.textContent = error;

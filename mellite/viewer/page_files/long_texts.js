@@ -37,6 +37,11 @@ export function latest(text) {
   return text.length <= AT_ONCE ? text : `…${text.slice(whereToCut(text, text.length - AT_ONCE))}`;
 }
 
+// So much of a text that grows as `latest` may show.
+export function tail(text) {
+  return text.length <= 2 * AT_ONCE ? text : text.slice(-AT_ONCE - 2);
+}
+
 // Where to cut a text at or before a place, so that no character is cut in two.
 function whereToCut(text, at) {
   const code = text.charCodeAt(at - 1);

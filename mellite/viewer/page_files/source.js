@@ -2,6 +2,7 @@
 
 import { chosen, parametersOf } from "./choosing.js";
 import { compared } from "./comparing.js";
+import { tail } from "./long_texts.js";
 
 class Served {
   constructor() {
@@ -73,14 +74,19 @@ class Served {
     const events = new EventSource("api/events");
     const on = (name, listener) =>
       events.addEventListener(name, (event) => listener(event.data ? JSON.parse(event.data) : null));
-    for (const [name, listener] of Object.entries(listeners)) on(name, listener);
-    // Of a long text only what is new is told: how much of its end is other now, and what comes there.
+    for (const [name, listener] of Object.entries(listeners)) {
+      if (name !== "growing") on(name, listener);
+    }
+    // Of a long answer only what is new is told.
     const texts = new Map();
-    on("growing", ({ id, text }) => texts.set(id, text));
-    on("more", ({ id, drop, text }) => {
-      const known = texts.get(id) ?? "";
-      texts.set(id, known.slice(0, known.length - drop) + text);
-      listeners.growing?.({ id, text: texts.get(id) });
+    const grown = (id, thinking, text) => {
+      texts.set(id, { id, thinking: tail(thinking), text: tail(text) });
+      listeners.growing?.(texts.get(id));
+    };
+    on("growing", ({ id, thinking = "", text }) => grown(id, thinking, text));
+    on("more", ({ id, thinking = "", text }) => {
+      const known = texts.get(id) ?? { thinking: "", text: "" };
+      grown(id, known.thinking + thinking, known.text + text);
     });
     on("call", ({ id, state }) => {
       if (state !== "unsettled") texts.delete(id);

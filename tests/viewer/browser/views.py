@@ -349,10 +349,10 @@ def test_growing(page: Browser, tmp_path: Path) -> None:
 
 
 def test_growing_long(page: Browser, tmp_path: Path) -> None:
-    """Of a long answer the page is told what is new, and shows its end, also where a mask replaces that."""
+    """Of a long answer the page is told what is new, and shows its end, and no part of a key before that is masked."""
     path = journaled(tmp_path / "journal")
     long = "many words " * 6000
-    key = ("The key is sk-abcdefghijklmnop", "qrstuvwxyz, ", "says \N{GRINNING FACE}.")
+    key = ("The key is sk-abcdefghijklmnop", "qrstuvwxyz, ", "says \N{GRINNING FACE}. ")
     backend = InPieces([long, f"{long}and more. ", *key])
 
     async def main() -> None:
@@ -367,9 +367,9 @@ def test_growing_long(page: Browser, tmp_path: Path) -> None:
         ends = (
             "many words ",
             "and more. ",
-            "sk-abcdefghijklmnop",
+            "The key is ",
             "[REDACTED], ",
-            "[REDACTED], says \N{GRINNING FACE}.",
+            "[REDACTED], says \N{GRINNING FACE}. ",
         )
         for end in ends:
             page.until("return document.querySelector('.growing')?.textContent.endsWith(arguments[0])", end)
