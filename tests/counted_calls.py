@@ -142,6 +142,17 @@ async def per_delta(call: Callable[[int], Awaitable[object]]) -> tuple[float, fl
     return (many[0] - few[0]) / (MANY - FEW), (many[1] - few[1]) / (MANY - FEW)
 
 
+async def per_first_delta(server: Server) -> tuple[float, float]:
+    """Return the calls and turns that a paced delta adds to the first stream over a new connection."""
+
+    async def paced(deltas: int) -> None:
+        async with mellite.backend("openai-chat:m", base_url=server.url, api_key="x") as backend:
+            async for _ in backend.generate("Hi.", model=f"paced-{deltas}"):
+                server.read.put(None)
+
+    return await per_delta(paced)
+
+
 async def per_sample(width: int) -> float:
     """Return the calls that sampling adds to a copy, over awaiting the copies one by one, or all at once."""
 
@@ -276,6 +287,7 @@ async def main() -> None:
         found["run of two steps"] = await per_run(backend)
         found["burst delta"], _ = await per_delta(burst)
         found["paced delta"], found["paced turns"] = await per_delta(paced)
+        found["paced delta, new connection"], found["paced turns, new connection"] = await per_first_delta(server)
         found["thunk made"], _ = await counted(made)
         found["thunk copied"], _ = await counted(copied)
         watching = Metering(NoOpTracerProvider(), None, NoOpMeterProvider())

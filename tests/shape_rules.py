@@ -74,6 +74,7 @@ WIDE_EXCEPTS = {
     "mellite/wire/pushing.py::Pushing._begin_now": "raised again by the task, not in the call before",
     "mellite/wire/pushing.py::Pushing._arrived": "raised again by the task, which settles the thunk",
     "mellite/wire/transports/http1/exchange.py::SentRequest.opened": "raised as the error of ours for it",
+    "mellite/wire/opening.py::Opening.tried": "raised by `opened`, to whoever reads on",
     "mellite/thunk/pump.py::Pump._close": "a backend that fails while closing does not undo its answer; the log has it",
     "mellite/thunk/iterators.py::Chunks.__anext__": "kept, and raised after the chunks that were cut before it",
     "mellite/thunk/outcome.py::conclude": (

@@ -2,11 +2,12 @@
 
 The rules of this room, named here once:
 
-**Threads.** `Pump.run` and what it calls run in the pump's own loop, in a task. Where a backend pushes, there is none:
-the loop calls a `Flight` back as bytes arrive, in the context of whatever made the connection, and that calls `push`,
-`end`, `end_with_text`, `go_on` and `break_off`. No code of a caller runs there: what has an output type is left to a
-task, in the context of the call. `Pump.start` is called once, in the pump's loop. All other methods may be called from
-any task, thread or loop; a thread that wants more of what is pushed has the loop of the generation see to it.
+**Threads.** `Pump.run` and what it calls run in the pump's own loop, in a task. Where a backend pushes, there is none,
+or one that ends once it has sent: the loop calls a `Flight` back as bytes arrive, in the context of whatever made the
+connection, and that calls `push`, `end`, `end_with_text`, `go_on` and `break_off`. No code of a caller runs there: what
+has an output type is left to a task, in the context of the call. `Pump.start` is called once, in the pump's loop. All
+other methods may be called from any task, thread or loop; a thread that wants more of what is pushed has the loop of
+the generation see to it.
 
 **Wake-ups need no lock.** A consumer adds its waker and then looks at the events again; the pump appends an event and
 then looks at the wakers. Whichever comes second sees the other. Single operations on a list, dict or deque are atomic:

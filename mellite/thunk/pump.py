@@ -30,7 +30,7 @@ from . import observing
 from .audience import CLOSING_SECONDS, wake_all
 from .call import CallInfo
 from .outcome import Clock, Outcome, conclude, what_ends
-from .pushed import Departed, Flight, PushedAudience
+from .pushed import Departed, Flight, PushedAudience, sent
 from .resolving import resolved, resolved_now
 
 __all__ = ["Pump"]
@@ -122,7 +122,7 @@ class Pump(PushedAudience):
             self._flight = flight
             self._context = copy_context()
         else:
-            self.pull(flight if flight is None else flight.rest())
+            self.pull(flight if flight is None else sent(flight))
 
     def pull(self, source: AsyncGenerator[Batch | Departed, None] | None) -> None:
         """Pull events in a task: the rest of them, or all if there is no source yet."""
@@ -356,7 +356,7 @@ class Pump(PushedAudience):
 
     def _leave_to(self, flight: Flight) -> AsyncGenerator[Batch | Departed, None] | None:
         """Have a flight go on, so that this task may end; return what is to be pulled if it has not begun."""
-        if not flight.is_sent:
+        if not flight.is_sent or self.loop.is_cancelling():
             return flight.rest()
         self._flight, self._context = flight, copy_context()
         return None

@@ -19,7 +19,7 @@ from ..values.text_answer import Batch, TextAnswer
 from .audience import Audience, wake_all
 from .observing import Activity
 
-__all__ = ["Departed", "Flight", "PushedAudience", "Pushes"]
+__all__ = ["Departed", "Flight", "PushedAudience", "Pushes", "sent"]
 
 
 class Flight(Protocol):
@@ -27,7 +27,14 @@ class Flight(Protocol):
 
     @property
     def is_sent(self) -> bool:
-        """Whether it has begun. If not, `rest` begins it."""
+        """Whether it has begun. If not, `send` begins it."""
+        ...
+
+    async def send(self) -> None:
+        """Begin, in a task, where that has to wait; push nothing before the next turn of the loop.
+
+        If it is not sent then, it cannot be pushed, or failed: `rest` gives all of it, or raises what failed.
+        """
         ...
 
     def resume(self) -> None:
@@ -225,6 +232,17 @@ class PushedAudience(Audience):
             self._flight = self._paused = None
             flight.abort()
             self.settle_pushed(cancelled=self._cancel_reason)
+
+
+async def sent(flight: Flight) -> AsyncGenerator[Departed, None]:
+    """Begin what had to wait, and leave the rest to it."""
+    try:
+        await flight.send()
+    except BaseException:
+        flight.abort()
+        del flight  # see "Cycles" in `mellite.thunk`
+        raise
+    yield Departed(flight)
 
 
 async def _after(

@@ -259,9 +259,20 @@ class ArrivingResponse(HttpResponse):
     def close(self) -> None:
         """Do what `aclose` does."""
 
+    def begin(self, request: HttpRequest, notify: Callable[[], None]) -> Sent | None:  # noqa: ARG002 - for those that can
+        """Call back from now on, as after `Transport.begin`, in place of being read by a task.
+
+        What has come by now is not told. Return None, with nothing done, where this response can only be read.
+
+        Args:
+            request: what this is the response to.
+            notify: is called from the loop whenever more has come or will not come any more.
+        """
+        return None
+
 
 class Sent(Protocol):
-    """A request that a transport's ``begin`` has sent without waiting. Only for the thread of its loop."""
+    """A request on its way, of which a transport calls back. Only for the thread of its loop."""
 
     @property
     def is_broken(self) -> bool:

@@ -17,10 +17,11 @@ from ..values.events import Event
 from ..values.request import Request
 from ..values.telling import log
 from ..values.text_answer import Batch
-from .answering import EVENTS, OK, Answering, Call, Place, Standing, Way, Whole, parser_of, text_of
+from .answering import EVENTS, Answering, Whole, parser_of, text_of
 from .bounds import AnswerBounds
 from .deadlines import Deadlines
 from .http import ArrivingResponse, Sent, Transport
+from .opening import OK, Call, Opening, Place, Standing, Way
 from .parsing import Parser
 from .response import DRAIN_SECONDS, PIECE
 from .sent_requests import tell_of, tell_of_wait
@@ -46,7 +47,7 @@ class Pushing:
         place: the place to hold among the generations that may run at once; taken already.
 
     Attributes:
-        is_sent: whether the request is on its way, or will be as soon as its place is free. If not, `rest` sends it.
+        is_sent: whether the request is on its way, or will be as soon as its place is free. If not, `send` sends it.
     """
 
     __slots__ = (
@@ -60,6 +61,7 @@ class Pushing:
         "_is_whole",
         "_keep_raw",
         "_most",
+        "_opening",
         "_parser",
         "_place",
         "_request",
@@ -92,6 +94,7 @@ class Pushing:
         self._bounds = bounds
         self._most = sys.maxsize if bounds.max_bytes is None else bounds.max_bytes  # bytes of a stream
         self._place = place
+        self._opening: Opening | None = None
         self._call: Call | None = None
         self._deadlines = Deadlines(sink.generation.loop.clock)
         self._sent: Sent | None = None
@@ -159,6 +162,19 @@ class Pushing:
             sink.break_off(error)
             raise
 
+    async def send(self) -> None:
+        """Send the request in a task, and push what follows the head of a stream; anything else is for `rest`."""
+        opening = self._opening = Opening(
+            self._way, self._request, self._transport, bounds=self._bounds, place=self._place, call=self._call
+        )
+        opened = await opening.tried()
+        sent = None if opened is None else opened.response.begin(opened.call.http, self._arrived)
+        if opened is not None and sent is not None:
+            self._opening, self._call = None, opened.call
+            self._response, self._sent, self._step = opened.response, sent, Pushing._on_first
+            self._deadlines.begin(opened.call.timeouts, opened.since)
+            sent.again()  # not now: the task of the generation ends first
+
     def resume(self) -> None:
         """Read on, after `Sink.push` said that no more was wanted."""
         sent = self._sent
@@ -224,6 +240,7 @@ class Pushing:
             bounds=self._bounds,
             place=self._place,
             standing=standing,
+            opening=self._opening,
         ).batches()
 
     # --- from the loop ---------------------------------------------------------------------------
@@ -276,7 +293,7 @@ class Pushing:
         most = (PIECE if most is None or most > PIECE else most) - len(self._held)
         body = response.whole(most)
         if body is None:
-            if self._is_late(sent) or not response.is_coming or response.buffered > most:
+            if self._deadlines.is_past(sent) or not response.is_coming or response.buffered > most:
                 self._leave()
             elif EVENTS.search(response.headers.get("content-type", "")):
                 self._leave()  # a stream all the same: not every piece of it is progress
@@ -383,7 +400,7 @@ class Pushing:
         if not data:
             if not response.is_coming:
                 self._at_end(self._parser, response)
-            elif self._is_late(sent):
+            elif self._deadlines.is_past(sent):
                 self._leave()
             return None
         if len(data) > PIECE:  # the loop gets its turn in between
@@ -477,20 +494,7 @@ class Pushing:
         Returns:
             Whether that is still to come; else, a task goes on.
         """
-        deadline = self._deadlines.next_event()
-        if deadline is not None and deadline <= now:
-            self._leave()
-            return False
-        if self._sent is not None:
-            self._sent.watch(deadline)
-        return True
-
-    def _is_late(self, sent: Sent) -> bool:
-        """Tell whether the deadline has passed. It is not set anew with each event: one that has moved is set here."""
-        if not sent.is_expired:
-            return False
-        deadline = self._deadlines.next_event()
-        if deadline is None or self._deadlines.now() >= deadline:
+        if self._sent is None or self._deadlines.watch(self._sent, now):
             return True
-        sent.watch(deadline)
+        self._leave()
         return False

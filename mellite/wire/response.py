@@ -35,17 +35,20 @@ class _Clocks:
 
     Attributes:
         now: tells the time of the running loop.
+        began: what the total timeout counts from; None if there is none.
         idle: how long the next event may take.
     """
 
-    __slots__ = ("_timeouts", "_total_ends", "idle", "now")
+    __slots__ = ("_timeouts", "_total_ends", "began", "idle", "now")
 
     def __init__(self, timeouts: Timeouts, since: float | None = None) -> None:
         self._timeouts = timeouts
         self.now = loops.clock()
         self.idle = timeouts.idle
-        total = timeouts.total
-        self._total_ends = None if total is None else (self.now() if since is None else since) + total
+        self.began = self._total_ends = None
+        if timeouts.total is not None:
+            self.began = self.now() if since is None else since
+            self._total_ends = self.began + timeouts.total
 
     def left(self, limit: float | None, since: float, now: float) -> tuple[float | None, bool]:
         """Return the seconds left of *limit*, counted from *since*, or of the total if that ends first.
@@ -172,6 +175,11 @@ class BodyReader:
         self._pieces: Iterator[bytes] | None = None
         self._head = b""
         self._is_whole = False  # the head is all of the body
+
+    @property
+    def began(self) -> float | None:
+        """What the total timeout counts from, on the loop's clock; None if there is none."""
+        return self._clocks.began
 
     async def read(self) -> bytes:
         """Read the next piece of the body, at most 64 KiB; return ``b""`` at the end.

@@ -21,7 +21,7 @@ from ..values.events import Event
 from ..values.filling import copier
 from ..values.options import NO_OPTIONS, HttpOptions, Options, Timeouts
 from ..values.request import Request
-from .answering import Answering, Call, Place
+from .answering import Answering
 from .auth.keys import LACKING, Auth, Scrubber, lacks_something, none
 from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .endpoint import Endpoint, is_private_link
@@ -29,6 +29,7 @@ from .error_context import Informing
 from .framing import Framing, SseDecoder
 from .http import HttpRequest, Transport, begin_of, check_request, checked_post, shown_url
 from .json_body import encoded, merged, merged_http, of_copy
+from .opening import Call, Place
 from .plans import Ahead, Asked, Plan, Plans, Target
 from .protocol import Protocol
 from .pushing import Pushing

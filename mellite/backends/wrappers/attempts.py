@@ -227,6 +227,11 @@ class Trial:
 
     # From the pump.
 
+    async def send(self) -> None:
+        """Send what has not been sent, in a task; see `mellite.thunk.pushed.Flight`."""
+        await self.flight.send()
+        self.is_sent = self.flight.is_sent
+
     def resume(self) -> None:
         """Go on, after more was pushed than was wanted."""
         self.flight.resume()

@@ -90,6 +90,11 @@ class HookRelay:
 
     # From the pump.
 
+    async def send(self) -> None:
+        """Send what has not been sent, in a task; see `mellite.thunk.pushed.Flight`."""
+        await self.flight.send()
+        self.is_sent = self.flight.is_sent
+
     def hand_over(self, sink: Any) -> None:
         """Push to another sink from now on."""
         self._pump = sink

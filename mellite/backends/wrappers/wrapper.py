@@ -164,6 +164,9 @@ class Unsent:
     def __init__(self, batches: AsyncGenerator[Batch, None]) -> None:
         self._batches = batches
 
+    async def send(self) -> None:
+        """Do nothing: `rest` gives all of it."""
+
     def resume(self) -> None:
         """Do nothing: nothing is pushed."""
 

@@ -387,6 +387,9 @@ class Departure:
             return self._steps.begin(self._request, self._pump)
         return self._steps.go_on(self._request, self._pump, reader, self._told)
 
+    async def send(self) -> None:
+        """Do nothing: `rest` gives all of it."""
+
     def resume(self) -> None:
         """Do nothing: it pushes nothing by itself."""
 

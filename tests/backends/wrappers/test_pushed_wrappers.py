@@ -1,4 +1,7 @@
-"""Around a live backend, a wrapper costs no task: what arrives is pushed through it, whichever wrappers there are."""
+"""Around a live backend, a wrapper costs no task: what arrives is pushed through it, whichever wrappers there are.
+
+Over a new connection, so is all that follows the head of a stream.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ from mellite.backends import Constant, LiveBackend
 from mellite.errors import CircuitOpen, ConnectionLost, ProviderInternal
 from mellite.events import Event, TextDelta
 from mellite.providers.catalog import find
-from tests.wire.server import LAST, RESET, THEN, Script, Server, Step, answer, gate, head, piece, serve
+from tests.every_loop import on_loops
+from tests.wire.server import CLOSE, LAST, RESET, THEN, Script, Server, Step, answer, gate, head, piece, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -102,11 +106,13 @@ async def test_what_comes_through_is_the_same(server: Server, wrap: Wrap, retrie
         assert kinds == [type(event) async for event in plainly.events()]
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_no_task_waits_for_what_is_pushed(server: Server, wrap: Wrap) -> None:
-    script = server.script(*in_turn(WHOLE, STREAMED))
+@pytest.mark.parametrize("is_warm", [False, True], ids=["new connection", "kept connection"])
+@on_loops("asyncio", "uvloop")
+async def test_no_task_waits_for_what_is_pushed(server: Server, wrap: Wrap, is_warm: bool) -> None:
+    script = server.script(*in_turn(*[WHOLE] * is_warm, STREAMED))
     async with wrap(live(script, retries=2)) as backend:
-        assert await backend.generate("Warm up.", stream=False) == "Hello!"
+        if is_warm:
+            assert await backend.generate("Warm up.", stream=False) == "Hello!"
         before = len(asyncio.all_tasks())
         thunk = backend.generate("Hi.")
         deltas = aiter(thunk)
@@ -117,10 +123,12 @@ async def test_no_task_waits_for_what_is_pushed(server: Server, wrap: Wrap) -> N
         assert await thunk == "Hello!"
 
 
-async def test_one_that_is_cancelled_is_closed(server: Server, wrap: Wrap) -> None:
-    script = server.script(*in_turn(WHOLE, STREAMED))
+@pytest.mark.parametrize("is_warm", [False, True], ids=["new connection", "kept connection"])
+async def test_one_that_is_cancelled_is_closed(server: Server, wrap: Wrap, is_warm: bool) -> None:
+    script = server.script(*in_turn(*[WHOLE] * is_warm, STREAMED))
     async with wrap(live(script, retries=2)) as backend:
-        assert await backend.generate("Warm up.", stream=False) == "Hello!"
+        if is_warm:
+            assert await backend.generate("Warm up.", stream=False) == "Hello!"
         thunk = backend.generate("Hi.")
         assert await anext(aiter(thunk)) == "Hello"
         await thunk.cancel_generation()
@@ -129,11 +137,13 @@ async def test_one_that_is_cancelled_is_closed(server: Server, wrap: Wrap) -> No
         assert len(gone) == 1
 
 
-async def test_one_that_breaks_off_tells_so(server: Server, wrap: Wrap) -> None:
+@pytest.mark.parametrize("is_warm", [False, True], ids=["new connection", "kept connection"])
+async def test_one_that_breaks_off_tells_so(server: Server, wrap: Wrap, is_warm: bool) -> None:
     broken = [head(headers=SSE), piece(chunk("Hello")), gate("on"), RESET]
-    script = server.script(*in_turn(WHOLE, broken))
+    script = server.script(*in_turn(*[WHOLE] * is_warm, broken))
     async with wrap(live(script, retries=2)) as backend:
-        assert await backend.generate("Warm up.", stream=False) == "Hello!"
+        if is_warm:
+            assert await backend.generate("Warm up.", stream=False) == "Hello!"
         thunk = backend.generate("Hi.")
         deltas = aiter(thunk)
         assert await anext(deltas) == "Hello"
@@ -176,10 +186,11 @@ async def test_a_stream_that_is_pushed_to_its_end_is_noted(server: Server) -> No
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-async def test_no_work_for_the_collector(server: Server, wrap: Wrap, stream: bool) -> None:
+@pytest.mark.parametrize("closes", [True, False], ids=["new connections", "kept connections"])
+async def test_no_work_for_the_collector(server: Server, wrap: Wrap, closes: bool, stream: bool) -> None:
     """A call that is over is freed at once: what stood between the connection and the thunk is in no cycle."""
     given = STREAMED if stream else WHOLE
-    script = server.script(*in_turn(WHOLE, *[given] * 4))
+    script = server.script(*in_turn(WHOLE, *[[*given, *[CLOSE] * closes]] * 4))
     script.release("on", 4)
     async with wrap(live(script, retries=2)) as backend:
         await backend.generate("Warm up.", stream=False)

@@ -262,6 +262,15 @@ class _Response(ArrivingResponse):
         self._connection = self._pool = None
         pool.drop(connection)
 
+    def begin(self, request: HttpRequest, notify: Callable[[], None]) -> SentRequest | None:
+        """Call back from now on, on a connection that does; see `ArrivingResponse.begin`."""
+        connection, pool = self._connection, self._pool
+        if connection is None or pool is None or not pool.pushes:
+            return None
+        pushing = cast("PushingConnection", connection)
+        pushing.notify = notify
+        return SentRequest(pool, pushing, self._incoming, request, notify)
+
     async def aclose(self) -> None:
         """Give back or close the connection; see `HttpResponse.aclose`."""
         self.close()
