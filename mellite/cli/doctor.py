@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..values.errors import MelliteError
+from ..values.told_errors import error_line
 from .examples import examples
 from .output import print_json, print_table
 from .providers import key_shown
@@ -88,7 +89,7 @@ def _outcome(check: Callable[[], object]) -> str:
     try:
         check()
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        return error_line(error)
     return _OK
 
 

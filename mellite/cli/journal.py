@@ -341,7 +341,7 @@ def resolve(*, path: str, call_id: str, result: str | None, again: bool, as_json
         raise click.UsageError(msg)
     try:
         given = None if result is None else json.loads(result)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"--result is not JSON: {error}; a text stands in quotes, as in --result '\"paid\"'"
         raise click.UsageError(msg) from error
     with errors_shown():

@@ -21,6 +21,7 @@ from ..loops import forking
 from ..values.errors import AuthenticationError, ConnectionLost, MelliteError, WorkerMismatch
 from ..values.request import Request
 from ..values.telling import log
+from ..values.told_errors import error_line
 from .crews import Crew, DeskThere, WorkerLost
 from .travelling import Travelling, packed, unpacked
 from .working import Given, Record, error_in, version
@@ -454,6 +455,6 @@ def _nothing() -> None:
 
 
 def _gone(name: str, error: Exception) -> ConnectionLost:
-    failed = ConnectionLost(f"the scheduler of {name} cannot be reached: {type(error).__name__}: {error}")
+    failed = ConnectionLost(f"the scheduler of {name} cannot be reached: {error_line(error)}")
     failed.__cause__ = error
     return failed

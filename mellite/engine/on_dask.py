@@ -18,6 +18,7 @@ import distributed
 
 from ..values.errors import ConnectError
 from ..values.telling import log
+from ..values.told_errors import error_line
 from .elsewhere import Elsewhere
 from .working import VERSION, Desk
 
@@ -80,7 +81,7 @@ class _DaskCrew:
         except Exception as error:
             self._disconnect()
             hint = "" if self._address is not None else f"; {_GUARD}"
-            failed = ConnectError(f"dask is not to be reached: {type(error).__name__}: {error}{hint}")
+            failed = ConnectError(f"dask is not to be reached: {error_line(error)}{hint}")
             failed.__cause__ = error
             fail(failed)
         else:

@@ -18,6 +18,7 @@ from typing import Any, Final, final
 from .. import loops
 from ..loops import forking
 from ..values.errors import ConnectError
+from ..values.told_errors import error_line
 from .elsewhere import Elsewhere
 from .working import VERSION, Desk
 
@@ -117,7 +118,7 @@ class _RayCrew:
         try:
             self._is_own = _own.join(self._address, self._workers)
         except Exception as error:
-            failed = ConnectError(f"ray is not to be reached: {type(error).__name__}: {error}")
+            failed = ConnectError(f"ray is not to be reached: {error_line(error)}")
             failed.__cause__ = error
             fail(failed)
         else:

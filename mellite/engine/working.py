@@ -25,6 +25,7 @@ from ..values.backend_streams import name_of
 from ..values.errors import AuthenticationError, BackendError, CannotTravel, MelliteError
 from ..values.events import Event
 from ..values.text_answer import TextAnswer
+from ..values.told_errors import error_line, error_text
 from .travelling import Arrived, packed, unpacked
 
 __all__ = ["VERSION", "Desk", "Given", "Record", "error_in", "version"]
@@ -117,7 +118,8 @@ class Desk:
         try:
             self._arrived.add(number, pickled)
         except Exception as error:  # each call that refers to it fails with this
-            msg = f"a worker cannot read what was sent to it: {error}; it needs the same modules as the client"
+            said = error_text(error)
+            msg = f"a worker cannot read what was sent to it: {said}; it needs the same modules as the client"
             self._arrived.note_failure(number, CannotTravel(msg))
 
     async def take(self, wait: float) -> bytes:
@@ -250,7 +252,7 @@ def _one_error(error: BaseException) -> bytes:
     """Return an error as bytes; one that does not survive that as a `BackendError` that says what it was."""
     try:
         data = pickle.dumps(error)
-        if isinstance(error, MelliteError) or str(pickle.loads(data)) == str(error):  # noqa: S301 - made just now
+        if isinstance(error, MelliteError) or error_text(pickle.loads(data)) == error_text(error):  # noqa: S301 - made just now
             return data
     except Exception as trouble:
         return _told(error, trouble)
@@ -258,8 +260,8 @@ def _one_error(error: BaseException) -> bytes:
 
 
 def _told(error: BaseException, trouble: Exception | None) -> bytes:
-    why = "" if trouble is None else f" (which cannot travel: {trouble})"
-    return pickle.dumps(BackendError(f"{type(error).__name__}: {error}{why}"))
+    why = "" if trouble is None else f" (which cannot travel: {error_text(trouble)})"
+    return pickle.dumps(BackendError(f"{error_line(error)}{why}"))
 
 
 def error_in(data: bytes) -> Exception:
@@ -269,8 +271,8 @@ def error_in(data: bytes) -> Exception:
         try:
             found.append(pickle.loads(each))  # noqa: S301 - likewise
         except Exception as error:  # its class is of a module that only the worker has
-            found.append(BackendError(f"a worker raised an error that cannot be read here: {error}"))
+            found.append(BackendError(f"a worker raised an error that cannot be read here: {error_text(error)}"))
     for raised, cause in pairwise(found):
         raised.__cause__ = cause
     first = found[0]
-    return first if isinstance(first, Exception) else BackendError(f"{type(first).__name__}: {first}")
+    return first if isinstance(first, Exception) else BackendError(error_line(first))

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from ..cassettes.replaying.answer import RecordedAnswer
 from ..values.errors import ConfigurationError, ConnectionLost, InvalidRequest, MelliteError
+from ..values.told_errors import error_line
 from ..wire.client_connections import REQUEST_SECONDS, SEND_SECONDS, Connection, WatchedServer
 from ..wire.http import HttpRequest, HttpResponse, Transport
 from .at_once import Framing
@@ -132,7 +133,7 @@ class ModelServer:
         except ConnectionError:
             raise  # the client has gone, or has been sent away
         except Exception as error:  # a fault of mellite's, or of a backend: the client is not left without a word
-            served.error = f"{type(error).__name__}: {error}"
+            served.error = error_line(error)
             if served.status is not None:
                 raise  # in the middle of an answer
             return _refused(served, None, 500, served.error)

@@ -83,7 +83,7 @@ def _bedrock(own: JsonObject) -> _Found:
     written = _object(_object(form.get("structure"), "structure").get("jsonSchema"), "jsonSchema").get("schema")
     try:
         return rest, _object(json.loads(written) if isinstance(written, str) else written, "jsonSchema.schema")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"outputConfig.textFormat.structure.jsonSchema.schema is not JSON: {error}"
         raise InvalidRequest(msg, parameter="outputConfig") from None
 

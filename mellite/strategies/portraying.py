@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..thunk.portraying import cost_of
 from ..thunk.thunk import AnyThunk
 from ..values.portrait import MOST_ROWS, Portrait, Row, Table, counted, duration, tokens, usd
+from ..values.told_errors import error_line
 from .spending import spent_on
 
 __all__ = ["portrait_of_results"]
@@ -47,6 +48,6 @@ def _row(index: int, thunk: AnyThunk) -> Row:
             "" if total is None else f"{total:,}",
             usd(cost_of(lambda: made.cost_usd)),
             duration(made.duration_ms),
-            thunk.partial[:200] if error is None else f"{type(error).__name__}: {error}"[:200],
+            thunk.partial[:200] if error is None else error_line(error)[:200],
         )
     )

@@ -18,6 +18,7 @@ from ..values.events import StepStart, TextDelta
 from ..values.pictured import portrait_of
 from ..values.public_names import publish
 from ..values.terminal import encodable, one_line, printable
+from ..values.told_errors import error_line
 from .cells import Cell, open_cell
 
 __all__ = ["watch"]
@@ -219,7 +220,7 @@ def _epilogue(thunk: AnyThunk) -> list[str]:
     """Return what is said after the text: state, model, tokens, cost, time; and the error."""
     error = thunk.error
     said = [portrait_of(thunk).headline]
-    return said if error is None else [*said, one_line(f"{type(error).__name__}: {error}", 1_000)]
+    return said if error is None else [*said, one_line(error_line(error), 1_000)]
 
 
 def _is_terminal(out: TextIO | None) -> bool:

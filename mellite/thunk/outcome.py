@@ -31,6 +31,7 @@ from ..values.picklable_errors import by_their_own_means
 from ..values.provider_json import Json
 from ..values.records import GenerateLog, GenerationMetadata, RawProviderResponse
 from ..values.request import Request
+from ..values.told_errors import error_line, error_text
 
 __all__ = ["Outcome", "State", "conclude", "metadata_of", "raw_of", "what_ends"]
 
@@ -318,7 +319,7 @@ def conclude(
         # An event holds what it must not. Keep what came before the first such event: from there on, folding fails.
         first = bisect_left(range(len(events)), 1, key=lambda count: _fails(weigh, events[: count + 1]))
         broken = InvalidProviderOutput(
-            f"{name_of(backend)} yielded an event that cannot be read, {events[first]!r:.200}: {trouble}"
+            f"{name_of(backend)} yielded an event that cannot be read, {events[first]!r:.200}: {error_text(trouble)}"
         )
         broken.__cause__ = trouble
         return weigh(events[:first], error=broken, cancelled=None)
@@ -441,7 +442,7 @@ def _ours(error: BaseException, backend: object) -> Exception:
     error.__traceback__ = traceback
     if isinstance(error, MelliteError):
         return error
-    wrapped = BackendError(f"backend {name_of(backend)} raised {type(error).__name__}: {error}")
+    wrapped = BackendError(f"backend {name_of(backend)} raised {error_line(error)}")
     wrapped.__cause__ = error
     return wrapped
 

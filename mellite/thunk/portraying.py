@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from ..values.backend_streams import name_of
 from ..values.errors import ConfigurationError
 from ..values.portrait import Passage, Portrait, duration, tokens, usd
+from ..values.told_errors import error_line
 from .call import CallInfo
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def passages_of(thunk: Looked) -> tuple[Passage, ...]:
         Passage("text", thunk.partial, is_growing=is_growing),
         Passage("tool calls", calls, most=_MOST_BESIDE),
         Passage("refusal", thunk.generation.refusal or "", most=_MOST_BESIDE),
-        Passage("error", "" if error is None else f"{type(error).__name__}: {error}", most=_MOST_BESIDE),
+        Passage("error", "" if error is None else error_line(error), most=_MOST_BESIDE),
     )
     return tuple([passage for passage in passages if passage.text])
 

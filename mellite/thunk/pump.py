@@ -25,6 +25,7 @@ from ..values.errors import InvalidProviderOutput
 from ..values.events import Event, Finish
 from ..values.request import Request
 from ..values.text_answer import Batch, TextAnswer
+from ..values.told_errors import error_line
 from ..values.type_names import a_type_name
 from . import observing
 from .audience import CLOSING_SECONDS, wake_all
@@ -396,7 +397,7 @@ class Pump(PushedAudience):
             with loops.move_on_after(CLOSING_SECONDS, shield=True):
                 await close()
         except Exception as error:  # the answer, or the first error, counts for more
-            self.clock.extra = {"closing_error": repr(error)}
+            self.clock.extra = {"closing_error": error_line(error)}
 
     def _task_over(self) -> None:
         # A task that is cancelled before its first step never enters `run`.

@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 
 from .provider_json import Json
 
-__all__ = ["copied_json", "strict_json", "well_formed"]
+__all__ = ["copied_json", "equal_json", "strict_json", "well_formed"]
 
 
 #: Stands before a text in some files and answers, and is not part of it.
@@ -58,6 +58,20 @@ def well_formed(value: Json) -> Json:
     if isinstance(value, Mapping):
         return {well_formed(name): well_formed(item) for name, item in value.items()}
     return value
+
+
+def equal_json(one: Json, other: Json) -> bool:
+    """Return whether two JSON values are equal: 1 is 1.0, and not true.
+
+    Example:
+        >>> equal_json({"n": [1]}, {"n": (1.0,)}), equal_json({"n": 1}, {"n": True})
+        (True, False)
+    """
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(equal_json(*pair) for pair in zip(one, other, strict=True))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(equal_json(one[name], other[name]) for name in one)
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
 
 
 _HOLDERS: Final = frozenset({dict, list})

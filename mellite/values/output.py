@@ -9,6 +9,7 @@ from .errors import InvalidRequest, OutputValidationError
 from .json_texts import BOM, strict_json
 from .outputs.by_schema import Json as BySchema
 from .provider_json import Json, JsonObject
+from .told_errors import error_text
 from .type_names import type_name
 
 __all__ = ["check_output", "converted", "parse", "schema_of"]
@@ -31,7 +32,7 @@ def parse(text: str, output: Any) -> Any:
         try:
             return validate(text)
         except Exception as error:
-            raise _misfit(text, output, str(error), path="$", value=text) from error
+            raise _misfit(text, output, error_text(error), path="$", value=text) from error
     try:
         value = strict_json(text.removeprefix(BOM))
     except (ValueError, RecursionError) as error:

@@ -304,6 +304,25 @@ def test_complete_at_the_first_character_that_decides(chunking: Any, delta: str,
 # --- a chunk is a str -----------------------------------------------------------------------------
 
 
+def test_only_the_last_line_break_waits() -> None:
+    """A line before one that ends with CR is given out at once: only that one may go on with LF."""
+    assert chunker_for("lines").feed("one\ntwo\r") == ["one\n"]
+
+
+def test_an_object_is_fed_no_empty_text() -> None:
+    """A chunker of the caller's is never fed an empty text, which providers do send."""
+    fed: list[str] = []
+
+    class Notes(Pairs):
+        def feed(self, text: str) -> list[str]:
+            fed.append(text)
+            return [text]
+
+    chunker = chunker_for(Notes)
+    assert [*chunker.feed(""), *chunker.feed("a"), *chunker.feed("")] == ["a"]
+    assert fed == ["a"]
+
+
 def test_a_chunk_is_a_str() -> None:
     """A chunk is a str in every respect, and pickle and copy keep what it knows."""
     [_, code] = chunk("a\n```\nx\n```", "code-fences")

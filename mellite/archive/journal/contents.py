@@ -24,6 +24,7 @@ from ...values.provider_json import Json, JsonObject
 from ...values.secrets.json_masks import masked_json
 from ...values.secrets.names import FIELDS, environment_secrets, plain_name
 from ...values.secrets.shapes import looks_secret, masked
+from ...values.told_errors import error_line
 from ...values.usage import Usage
 from .json_values import digest_of
 
@@ -163,7 +164,7 @@ def error_written(error: BaseException, backend: object = None) -> JsonObject:
     kind = type(error)
     ours = isinstance(error, MelliteError) and getattr(errors, kind.__name__, None) is kind
     told: JsonObject = {"type": kind.__name__ if ours else f"{kind.__module__}.{kind.__qualname__}"}
-    told["message"] = masked(str(error) if ours else f"backend {name_of(backend)} raised {kind.__name__}: {error}")
+    told["message"] = masked(str(error) if ours else f"backend {name_of(backend)} raised {error_line(error)}")
     if ours:
         facts = {name: value for name, value in vars(error).items() if isinstance(value, _PLAIN) and name[:1] != "_"}
         told["facts"] = masked_json(facts)
@@ -172,7 +173,7 @@ def error_written(error: BaseException, backend: object = None) -> JsonObject:
             told["usage"] = {name: getattr(usage, name) for name in _COUNTS if getattr(usage, name) is not None}
     cause = error.__cause__
     if cause is not None and cause is not error:
-        told["cause"] = masked(f"{type(cause).__name__}: {cause}"[:1000])
+        told["cause"] = masked(error_line(cause)[:1000])
     return told
 
 

@@ -119,7 +119,7 @@ def _told(line: bytes) -> Piece | None:
     """Return what a line says; None where somebody else has written it."""
     try:
         told = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     match told:
         case [int(number), str(text)]:  # as earlier versions write it

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...values.provider_json import Json, JsonObject
 from ...values.secrets.json_masks import masked_json
+from ...values.told_errors import error_line
 from .json_values import digest_of
 
 __all__ = ["checked_body", "sampled_body"]
@@ -23,7 +24,7 @@ def _verdict(verdict: Any) -> JsonObject:
         "passed": bool(verdict),
         "reason": verdict.reason,
         "score": verdict.score,
-        "error": None if error is None else f"{type(error).__name__}: {error}",
+        "error": None if error is None else error_line(error),
     }
     clean: JsonObject = masked_json({name: value for name, value in told.items() if value is not None})
     return clean

@@ -15,6 +15,7 @@ from ...loops import forking
 from ...values.errors import MelliteError
 from ...values.secrets.shapes import masked
 from ...values.telling import log
+from ...values.told_errors import error_line
 from .masking import Masks
 from .rows import Settled, rows_of, texts_of
 from .storing import Row, Store
@@ -179,7 +180,7 @@ class Writer:
         try:
             return rows_of(settled, self._masks, raw=self.raw)
         except Exception as error:
-            self._lose(1, f"{type(error).__name__}: {error}")
+            self._lose(1, error_line(error))
             return None
 
     def _store_rows(self, rows: list[Row]) -> None:

@@ -30,6 +30,7 @@ from ...values.events import (
 )
 from ...values.fold import fold
 from ...values.text_answer import Batch, Made, TextAnswer
+from ...values.told_errors import error_line
 
 __all__ = ["Attempts", "Others", "Reader", "Trial", "says_something", "until_something"]
 
@@ -287,7 +288,7 @@ def _kept(failure: Exception, quiet: list[Event], backend: object) -> Exception:
     if isinstance(failure, MelliteError):
         error = failure
     else:
-        error = BackendError(f"backend {name_of(backend)} raised {type(failure).__name__}: {failure}")
+        error = BackendError(f"backend {name_of(backend)} raised {error_line(failure)}")
         error.__cause__ = failure
     known = fold(quiet)
     for name, value in (

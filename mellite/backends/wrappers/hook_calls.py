@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, final
 from ... import loops
 from ...values.errors import HookFailed
 from ...values.telling import log
+from ...values.told_errors import error_line
 from ...values.type_names import a_type_name
 from .hook import Hook, HookKind, Moment
 
@@ -184,7 +185,7 @@ class HookSet:
     @staticmethod
     def failure(hook: AnyHook, error: BaseException) -> HookFailed:
         """Return the error for what a hook raised."""
-        msg = f"the hook {hook.name} failed: {type(error).__name__}: {error}"
+        msg = f"the hook {hook.name} failed: {error_line(error)}"
         failure = HookFailed(msg, hook=hook.name)
         failure.__cause__ = error
         return failure
@@ -192,7 +193,7 @@ class HookSet:
     @staticmethod
     def log(hook: AnyHook, error: BaseException) -> None:
         """Log what a hook raised."""
-        reason = f"{type(error).__name__}: {error}" if isinstance(error, HookMistake) else type(error).__name__
+        reason = error_line(error) if isinstance(error, HookMistake) else type(error).__name__
         said = "the hook %s failed, and the call goes on without it: %s"
         log.mistake("hook.failed", said, hook.name, reason, raised=error, hook=hook.name, error=type(error).__name__)
 

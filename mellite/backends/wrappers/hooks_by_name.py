@@ -8,6 +8,7 @@ from typing import Final
 
 from ...values.spelling import did_you_mean
 from ...values.telling import log
+from ...values.told_errors import error_line
 from ...values.type_names import a_type_name
 from .hook import Hook
 from .hook_calls import AnyHook
@@ -36,7 +37,7 @@ def install_named(names: str) -> None:
         try:
             install(*_loaded(known[name]))
         except Exception as error:
-            _warn(f"names {name!r} ({known[name].value}), which cannot be used: {type(error).__name__}: {error}")
+            _warn(f"names {name!r} ({known[name].value}), which cannot be used: {error_line(error)}")
 
 
 def _loaded(point: EntryPoint) -> list[AnyHook]:

@@ -117,7 +117,7 @@ class Ledger:
         for number, line in enumerate(lines[:-1], 1):  # the last one is empty, or was being written
             try:
                 self._take_note(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 msg = f"{self._path(_NOTES)!r}, line {number}: this is not a note of a batch: {error!r}"
                 raise InvalidJournal(msg, path=self.directory) from error
 

@@ -10,6 +10,7 @@ from ...values.messages import ToolCall
 from ...values.provider_json import Json
 from ...values.secrets.json_masks import masked_json
 from ...values.secrets.shapes import masked
+from ...values.told_errors import error_text
 
 __all__ = ["defect_of", "failure_in", "without_our_frames"]
 
@@ -22,7 +23,7 @@ _OURS: Final = "mellite."
 
 def defect_of(who: str, call: ToolCall, arguments: Json, error: BaseException) -> ToolDefect:
     """Return the error of a run in which code of the user's raised *error*, without keys."""
-    text = str(error)
+    text = error_text(error)
     said = masked(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
     kind = type(error).__name__
     msg = (

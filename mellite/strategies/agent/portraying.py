@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...thunk.portraying import asked_of, call_text, cost_of, passages_of
 from ...values.portrait import MOST_ROWS, Portrait, Row, Table, counted, duration, tokens, usd
+from ...values.told_errors import error_line
 from .step import RunStep
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _row(number: int, thunk: AnyThunk, step: RunStep | None) -> Row:
             usd(cost_of(lambda: made.cost_usd)),
             duration(made.duration_ms),
             "; ".join(tools),
-            thunk.partial[:200] if error is None else f"{type(error).__name__}: {error}"[:200],
+            thunk.partial[:200] if error is None else error_line(error)[:200],
         )
     )
 

@@ -18,6 +18,7 @@ from ...values.errors import ToolFailure
 from ...values.messages import Media, Text, ToolCall, ToolResult, ToolValue
 from ...values.provider_json import Json
 from ...values.shapes.mismatches import segment
+from ...values.told_errors import error_text
 
 __all__ = ["PLAIN", "RAN", "error_result", "result_of"]
 
@@ -112,7 +113,7 @@ def _as_json(value: object) -> tuple[str, Json]:
         return text, json.loads(text)
     except Exception as error:  # among others whatever a property of the user's raises
         found = _fault(value)
-        path, reason = found if found is not None else ("$", str(error) or type(error).__name__)
+        path, reason = found if found is not None else ("$", error_text(error) or type(error).__name__)
     if len(path) > _LONGEST_PATH:
         path = f"{path[: _LONGEST_PATH // 2]}...{path[-_LONGEST_PATH // 2 :]}"
     msg = f"{RAN} cannot be sent as JSON: at {path} it has {reason}."

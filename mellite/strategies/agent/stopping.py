@@ -14,6 +14,7 @@ from ...values.backend_streams import name_of
 from ...values.errors import InvalidRequest, MelliteError
 from ...values.public_names import publish
 from ...values.secrets.shapes import masked
+from ...values.told_errors import error_text
 from ...values.whole_numbers import check_count
 from ..sampling.budget import check_seconds, dollars
 from .progress import Progress, StopReason
@@ -148,7 +149,7 @@ class _Function(Condition):
         except MelliteError:
             raise
         except Exception as error:
-            msg = f"stop condition {self!r} raised {type(error).__name__}: {masked(str(error))}"
+            msg = f"stop condition {self!r} raised {type(error).__name__}: {masked(error_text(error))}"
             raise InvalidRequest(msg, parameter="stop_when") from error
         return "condition" if found else None
 

@@ -12,6 +12,7 @@ from ...values.json_texts import well_formed
 from ...values.messages import Audio, Image, Media, Text, ToolCall, ToolValue
 from ...values.provider_json import Json
 from ...values.secrets.shapes import masked
+from ...values.told_errors import error_text
 from ..agent.calling import run_calls
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ async def answer(
 
 def _words(defect: ToolDefect) -> str:
     error = defect.__cause__
-    said = masked(str(error))
+    said = "" if error is None else masked(error_text(error))
     return f"the tool {defect.tool!r} failed: {type(error).__name__}: {said:.500}"
 
 

@@ -88,6 +88,7 @@ class Connection:
         self._line: Line | None = None
         self._offers: Offers | None = None
         self._tools: tuple[Tool[..., Any], ...] = ()
+        self._entered = False
         self._closed = False
 
     def __repr__(self) -> str:
@@ -103,9 +104,10 @@ class Connection:
             AuthenticationError: if it does not accept who is asking.
             MelliteError: if it answers with another error.
         """
-        if self._line is not None:
+        if self._entered:
             msg = f"this connection to the MCP server {self._target.label} has been used; make another with connect()"
             raise InvalidRequest(msg)
+        self._entered = True
         await run_in_thread(imported)  # half a second, in which other tasks go on
         self._line = Line(self._target.opened, self._explain, self._target.label)
         failure: ConnectError | None = None
@@ -164,13 +166,12 @@ class Connection:
             arguments: a str is sent as it is, anything else as its JSON.
 
         Raises:
-            InvalidRequest: if the server knows no such prompt, or misses an argument.
+            InvalidRequest: if the server knows no such prompt, or misses an argument; for an argument that is not JSON.
             MelliteError: if it does not answer, or with another error.
         """
-        texts = {
-            key: well_formed(value) if isinstance(value, str) else json.dumps(value) for key, value in arguments.items()
-        }
-        answer = await self._ask(lambda client: client.get_prompt(name, texts), f"prompt {name!r}")
+        known = _text("name", name)
+        texts = {_text("name", key): _argument(key, value) for key, value in arguments.items()}
+        answer = await self._ask(lambda client: client.get_prompt(known, texts), f"prompt {name!r:.200}")
         return tuple([Message(each.role, (part_of(each.content),)) for each in answer.messages])
 
     async def resource(self, uri: str) -> tuple[Text | Media, ...]:
@@ -180,7 +181,8 @@ class Connection:
             InvalidRequest: if the server has none of this URI.
             MelliteError: if it does not answer, or with another error.
         """
-        answer = await self._ask(lambda client: client.read_resource(uri), f"resource {uri!r:.200}")
+        known = _text("uri", uri)
+        answer = await self._ask(lambda client: client.read_resource(known), f"resource {uri!r:.200}")
         return tuple([read_part(each) for each in answer.contents])
 
     # --- inside -----------------------------------------------------------------------------------------
@@ -206,22 +208,65 @@ class Connection:
         return await self._usable().ask(what, self._timeout, asked)
 
     def _tools_of(self, offers: Offers) -> Iterator[Tool[..., Any]]:
-        for one in offers.tools:
+        names = _names([self._prefix + one.name for one in offers.tools])
+        for one, name in zip(offers.tools, names, strict=True):
             remote = RemoteTool(
                 one.name, self._target.label, masked=self._target.masked, check=self._usable, ask=self._ask
             )
             about = one.description or one.title or ""
             try:
-                yield Tool.from_schema(_name(self._prefix + one.name), one.input_schema, remote.call, description=about)
+                if name is None:
+                    msg = "another one has its name"
+                    raise InvalidRequest(msg)
+                yield Tool.from_schema(name, one.input_schema, remote.call, description=about)
             except InvalidRequest as error:  # the others can be used
                 label = self._target.label
                 said = "the MCP server %s: its tool %r is left out: %s"
                 MCP_LOG.warning("mcp.tool_left_out", said, label, one.name, error, server=label, tool=one.name)
 
 
-def _name(name: str) -> str:
-    """Return the name of a tool with what providers refuse replaced, and cut to what they take."""
+def _names(given: Sequence[str]) -> list[str | None]:
+    """Return names for tools that all providers take, each another one; None for a tool whose name came before.
+
+    What providers refuse is replaced, and the end is cut off. Where that leaves two names alike, as it does with two of
+    Chinese letters, a digest tells them apart.
+    """
+    taken = {name for name in given if name == _allowed(name)}
+    known: set[str] = set()
+    found: list[str | None] = []
+    for name in given:
+        ours = _allowed(name)
+        if ours != name and ours in taken:
+            ours = _with_digest(ours, name)
+        found.append(None if name in known else ours)
+        known.add(name)
+        taken.add(ours)
+    return found
+
+
+def _allowed(name: str) -> str:
     name = re.sub(r"[^A-Za-z0-9_-]", "_", name)
-    if len(name) <= _LONGEST_NAME:
-        return name
-    return f"{name[: _LONGEST_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return name if len(name) <= _LONGEST_NAME else _with_digest(name, name)
+
+
+def _with_digest(allowed: str, name: str) -> str:
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
+    return f"{allowed[: _LONGEST_NAME - 9]}_{digest[:8]}"
+
+
+def _text(name: str, value: object) -> str:
+    """Return a text that can be sent: the mcp package ends the connection where it cannot write a message."""
+    if not isinstance(value, str):
+        msg = f"{name!r} must be a str, not {value!r:.100}"
+        raise InvalidRequest(msg, parameter=name)
+    return str(well_formed(value))
+
+
+def _argument(name: str, value: Json) -> str:
+    if isinstance(value, str):
+        return _text(name, value)
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"the argument {name!r} of a prompt is a str or JSON, not {value!r:.100}: {error}"
+        raise InvalidRequest(msg, parameter=name) from error

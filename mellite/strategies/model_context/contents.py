@@ -54,7 +54,7 @@ def _says_the_same(texts: Sequence[str], structured: Json) -> bool:
 def _read(text: str) -> Json:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -62,6 +62,9 @@ async def _run(server: Server[Any], ending: _Ending) -> None:
 
 def _by_name(tools: Iterable[Any]) -> dict[str, Tool[..., Any]]:
     found: dict[str, Tool[..., Any]] = {}
+    if not isinstance(tools, Iterable):
+        msg = f"the tools to serve are a list, as in serve([search]), not {tools!r:.200}"
+        raise InvalidRequest(msg, parameter="tools")
     for each in tools:
         made = tool_of(each)
         if not isinstance(made, Tool):

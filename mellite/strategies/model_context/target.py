@@ -6,11 +6,12 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from ...values.errors import InvalidRequest
+from ...values.paths import path_of
 from ...wire.http import HttpRequest, check_request
 from .address import Address
 from .program import Program
@@ -63,8 +64,14 @@ def target_of(
     _check_texts("headers", headers)
     if not isinstance(command_or_url, str) or not re.match(r"\s*[a-z]+://", command_or_url, re.IGNORECASE):
         _refuse("headers", headers, "is for a server with a URL; a program is given what it needs by env=")
-        folder = None if cwd is None else os.fspath(cwd)
-        return Program(_words(command_or_url), env=dict(env or {}), cwd=folder)
+        folder = None if cwd is None else path_of(cwd, parameter="cwd", what="a folder")
+        words, variables = _words(command_or_url), dict(env or {})
+        _check_passable("command_or_url", words)
+        _check_passable("env", [*variables, *variables.values()])
+        if any(not variable or "=" in variable for variable in variables):
+            msg = "env= must map names of variables to texts; a name is empty, or has '=' in it"
+            raise InvalidRequest(msg, parameter="env")
+        return Program(words, env=variables, cwd=folder)
     _refuse("env", env, "is for a server that is started as a program; this one has a URL")
     _refuse("cwd", cwd, "is for a server that is started as a program; this one has a URL")
     url = command_or_url.strip()
@@ -83,6 +90,17 @@ def _check_texts(name: str, given: object) -> None:
         return
     if not isinstance(given, Mapping) or not all(isinstance(text, str) for pair in given.items() for text in pair):
         msg = f"{name}= must map names to texts; what was given is not shown, as it may be secret"
+        raise InvalidRequest(msg, parameter=name)
+
+
+def _check_passable(name: str, texts: Iterable[str]) -> None:
+    """Raise InvalidRequest for texts that no program can be given."""
+    try:
+        passable = not any(b"\0" in os.fsencode(text) for text in texts)
+    except UnicodeEncodeError:
+        passable = False
+    if not passable:
+        msg = f"{name}= has a text with a NUL character or half a surrogate pair, which no program can be given"
         raise InvalidRequest(msg, parameter=name)
 
 

@@ -17,13 +17,13 @@ from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.errors import InvalidRequest
 from ...values.events import Event, Finish, TextDelta
 from ...values.request import Request
-from .requirement import Check, Requirement, custom
+from .requirement import Check, Requirement, custom, let_go
 from .verdict import ValidationResult
 
 if TYPE_CHECKING:
     from ...values.messages import Message
 
-__all__ = ["Subject", "Verdicts", "as_requirements", "begin", "check", "let_go", "verdicts"]
+__all__ = ["Subject", "Verdicts", "as_requirements", "begin", "check", "verdicts"]
 
 #: An output to check: a thunk, a text, or the events of an answer.
 Subject: TypeAlias = "AnyThunk | str | Iterable[Event] | AsyncIterable[Event]"
@@ -215,15 +215,6 @@ async def _finished(
 
             for index, given in waiting:
                 group.start_soon(finish, index, given, turns.take())
-
-
-def let_go(given: Awaitable[object]) -> None:
-    """Close or cancel an async check that is no longer needed: a coroutine that never ran warns when collected."""
-    for name in ("close", "cancel"):
-        end = getattr(given, name, None)
-        if callable(end):
-            end()
-            return
 
 
 async def _settled(subject: Subject) -> AnyThunk:

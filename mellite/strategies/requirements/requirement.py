@@ -13,13 +13,14 @@ from attrs import field, frozen
 from ... import loops
 from ...values.chunking import Chunking, chunker_for
 from ...values.errors import GenerationCancelled, InvalidRequest, MelliteError
+from ...values.told_errors import error_line
 from .verdict import PASSED, ChunkVerdict, ValidationResult, as_chunk_verdict, as_verdict, failed
 
 if TYPE_CHECKING:
     from ...thunk.thunk import AnyThunk
     from ...values.messages import Message
 
-__all__ = ["Check", "CheckChunk", "JudgedChunk", "Requirement", "custom"]
+__all__ = ["Check", "CheckChunk", "JudgedChunk", "Requirement", "custom", "let_go"]
 
 #: A check of a whole output, called as ``check(thunk)`` or ``check(thunk, context)``.
 Check: TypeAlias = Callable[..., object]
@@ -104,7 +105,8 @@ class Requirement:
             why = thunk.error or GenerationCancelled("the generation was cancelled", partial=thunk.partial)
             return failed(f"there is no whole answer to check: {why}", error=why)
         if self.check is None:
-            return self._chunk_by_chunk(thunk.value)
+            check_chunk = self.checker()
+            return PASSED if check_chunk is None else self._chunk_by_chunk(check_chunk, thunk.value)
         try:
             if self._form == "thunk":
                 given = self.check(thunk)
@@ -123,7 +125,7 @@ class Requirement:
         value = await (given if self.check is None else self._awaited(given))
         try:
             return as_verdict(value)
-        except InvalidRequest as error:
+        except Exception as error:  # of the value's own methods, too
             return self._raised(error)
 
     async def validate_chunk(self, chunk: str, partial: str) -> JudgedChunk:
@@ -169,16 +171,15 @@ class Requirement:
         value = await self._awaited(given)
         try:
             return as_chunk_verdict(value)
-        except InvalidRequest as error:
-            return "fail", self._raised(error)
+        except Exception as error:
+            return self.broken_chunk(error)
 
-    async def _chunk_by_chunk(self, text: str) -> ValidationResult:
-        check = self.checker()
+    async def _chunk_by_chunk(self, check: CheckChunk, text: str) -> ValidationResult:
         chunker = chunker_for(self.chunking)
         partial = ""
-        for chunk in [*chunker.feed(text), *chunker.end()] if check is not None else ():
+        for chunk in [*chunker.feed(text), *chunker.end()]:
             partial += str(chunk)
-            given = self.begin_chunk(check, chunk, partial) if check is not None else ("unknown", None)
+            given = self.begin_chunk(check, chunk, partial)
             verdict, result = given if isinstance(given, tuple) else await self.finish_chunk(given)
             if verdict == "fail":
                 return failed() if result is None else result
@@ -202,7 +203,7 @@ class Requirement:
         return self._raised(TimeoutError(f"the check gave no verdict within {self.timeout} s"))
 
     def _raised(self, error: Exception) -> ValidationResult:
-        reason = f"the check of {self.description!r} failed: {type(error).__name__}: {error}"
+        reason = f"the check of {self.description!r} failed: {error_line(error)}"
         return failed(reason, error=error)
 
 
@@ -224,6 +225,15 @@ def custom(function: Check, description: str | None = None, *, timeout: float | 
     """
     name = description if description is not None else getattr(function, "__name__", type(function).__name__)
     return Requirement(name, function, timeout=timeout)
+
+
+def let_go(given: Awaitable[object]) -> None:
+    """Close or cancel an async check that is no longer needed: a coroutine that never ran warns when collected."""
+    for name in ("close", "cancel"):
+        end = getattr(given, name, None)
+        if callable(end):
+            end()
+            return
 
 
 def _broken(error: Exception) -> CheckChunk:

@@ -12,7 +12,16 @@ from ...values.shortened import shortened
 if TYPE_CHECKING:
     from ...thunk.thunk import AnyThunk
 
-__all__ = ["PASSED", "ChunkVerdict", "ValidationResult", "as_chunk_verdict", "as_verdict", "failed", "plain_bool"]
+__all__ = [
+    "PASSED",
+    "ChunkVerdict",
+    "ValidationResult",
+    "as_chunk_verdict",
+    "as_verdict",
+    "failed",
+    "is_score",
+    "plain_bool",
+]
 
 #: The verdict on a chunk. A check may also return a bool or a ValidationResult (pass or fail) or None (unknown).
 ChunkVerdict: TypeAlias = Literal["pass", "fail", "unknown"]
@@ -80,6 +89,11 @@ def failed(
 ) -> ValidationResult:
     """Return a verdict that does not pass."""
     return ValidationResult(passed=False, reason=reason, score=score, error=error, thunk=thunk)
+
+
+def is_score(value: object) -> bool:
+    """Return whether a value is a number from 0 to 1."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def as_verdict(value: object) -> ValidationResult:

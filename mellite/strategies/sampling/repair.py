@@ -13,6 +13,7 @@ from ...values.errors import InvalidRequest, OutputValidationError, SamplingErro
 from ...values.messages import Message, Text, ToolCall
 from ...values.request import Request
 from ...values.signatures import write_signature
+from ...values.told_errors import error_line
 from ..asking_again import told, with_request
 from ..requirements import Requirement
 from .round import Round
@@ -98,7 +99,7 @@ class RepairSampling(Strategy):
             return self.feedback(sample, requirements)
         except Exception as error:
             name = getattr(self.feedback, "__name__", repr(self.feedback))
-            msg = f"the feedback function {name} raised {type(error).__name__}: {error}"
+            msg = f"the feedback function {name} raised {error_line(error)}"
             raise SamplingError(msg) from error
 
     def _repaired(self, request: Request, failed: AnyThunk, said: str) -> Request:

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from attrs import field, frozen
 
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
+from ...values.told_errors import error_text
 from ...values.usage import Usage
 from ..requirements import ValidationResult
 
@@ -162,4 +163,4 @@ def exact(cost: Decimal | None) -> str | None:
 
 
 def _described(error: Exception | None) -> dict[str, str] | None:
-    return None if error is None else {"type": type(error).__name__, "message": str(error)}
+    return None if error is None else {"type": type(error).__name__, "message": error_text(error)}

@@ -15,6 +15,7 @@ from ...thunk.call import Streams
 from ...thunk.performing import Performing
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.errors import InvalidRequest, SamplingError
+from ...values.told_errors import error_line
 from ...values.whole_numbers import check_count
 from ..requirements import Requirement, as_requirements
 from ..requirements.requirement import Check
@@ -378,7 +379,7 @@ def nearest(samples: list[AnySample]) -> AnySample | None:
 def _nothing(strategy: str, samples: list[AnySample], reason: StopReason) -> SamplingError:
     """Make the error for a round without any answer."""
     errors = tuple([sample.error for sample in samples if sample.error is not None])
-    first = f"; the first error: {type(errors[0]).__name__}: {errors[0]}" if errors else ""
+    first = f"; the first error: {error_line(errors[0])}" if errors else ""
     count = f"{len(samples)} sample{'' if len(samples) == 1 else 's'}"
     error = SamplingError(
         f"{strategy} stopped ({reason}) after {count}, none of which gave an answer{first}",
@@ -397,7 +398,7 @@ def _misjudged(strategy: str, samples: list[AnySample], judged: list[AnySample])
     first = errors[0]
     error = SamplingError(
         f"{strategy} could judge none of {len(judged)} answers; the first error of your own checks and scores: "
-        f"{type(first).__name__}: {first}",
+        + error_line(first),
         partial=judged[0].thunk.partial,
         usage=spent_on(paid(samples), priced=False).usage,
         errors=errors,

@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest, SamplingError
 from ...values.signatures import write_signature
+from ...values.told_errors import error_line
 from .agreement import closeness, number_in, same_text, word_overlap
 from .best_of_n import ALL_AT_ONCE, Fixed
 from .round import Judged, Round
@@ -328,7 +329,7 @@ async def _alike(similarity: Callable[[str, str], Any], text: str, other: str) -
         if math.isfinite(value):
             return float(value)
     except Exception as error:
-        msg = f"the similarity {name} raised {type(error).__name__}: {error}"
+        msg = f"the similarity {name} raised {error_line(error)}"
         raise SamplingError(msg) from error
     msg = f"the similarity {name} gave {value!r}; it must give a finite number"
     raise SamplingError(msg)

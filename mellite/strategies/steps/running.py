@@ -24,6 +24,7 @@ from ...values.errors import (
 from ...values.secrets.shapes import masked
 from ...values.telling import log
 from ...values.templates import apply_vars
+from ...values.told_errors import error_line, error_text
 from .client import AsyncLLMClient, LLMRequest, LLMResponse
 from .config import LLMCallConfig
 from .factory import BackendClient, LLMClientFactory
@@ -221,7 +222,7 @@ class _TookTooLong(TimeoutError):
 
 
 def _reason(error: Exception) -> str:
-    said = masked(str(error))
+    said = masked(error_text(error))
     return said if isinstance(error, _TookTooLong) else f"error: {said or type(error).__name__}"
 
 
@@ -286,6 +287,6 @@ class _Told:
             "recorder.failed",
             "the recorder %s failed, and steps go on without it; this is said once: %s",
             type(self._recorder).__name__,
-            masked(f"{type(error).__name__}: {error}"),
+            masked(error_line(error)),
             recorder=type(self._recorder).__name__,
         )

@@ -23,8 +23,7 @@ from ...values.chunking import Chunk, Chunker, Chunking, chunker_for
 from ...values.errors import InvalidRequest, MelliteError
 from ...values.events import ReasoningDelta, TextDelta, ToolInputDelta
 from ..requirements import CheckChunk, ChunkVerdict, Requirement, ValidationResult
-from ..requirements.checking import let_go
-from ..requirements.requirement import JudgedChunk
+from ..requirements.requirement import JudgedChunk, let_go
 from .events import ChunkEvent, Failure, QuickCheckEvent, ThinkingEvent, ToolInputEvent
 from .outlet import WINDOW, Outlet
 from .repair import is_futile

@@ -14,6 +14,7 @@ from ...thunk.performing import Performing
 from ...thunk.thunk import AnyThunk
 from ...values.chunking import Chunk
 from ...values.errors import InvalidRequest, StreamRejected
+from ...values.told_errors import error_text
 from ...values.usage import Usage
 from ..requirements import ValidationResult
 from ..spending import spent_on
@@ -286,7 +287,7 @@ class ValidatedStream(AsyncIterator[Chunk], Generic[T]):
         except Exception as error:
             self._retries.fail(error)
             if self.thunks:
-                await self.thunks[-1].cancel_generation(str(error))
+                await self.thunks[-1].cancel_generation(error_text(error))
 
     @property
     def _traceback(self) -> TracebackType | None:

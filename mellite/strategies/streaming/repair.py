@@ -10,6 +10,7 @@ from attrs import evolve
 
 from ...values.errors import ConfigurationError, GenerationCancelled, InvalidRequest, ProviderError, RequestError
 from ...values.request import Prompt, Request
+from ...values.told_errors import error_line
 from ..asking_again import told
 from .events import Failure
 
@@ -38,7 +39,7 @@ async def repaired(repair: Repair, request: Request, failures: Sequence[Failure]
             given = await given
         return given if isinstance(given, Request) else evolve(request, messages=Request.of(given).messages)
     except Exception as error:
-        msg = f"repair gave no prompt for the next attempt: {type(error).__name__}: {error}"
+        msg = f"repair gave no prompt for the next attempt: {error_line(error)}"
         raise InvalidRequest(msg, parameter="repair") from error
 
 

@@ -7,6 +7,7 @@ from attrs import define, field
 from ...thunk.thunk import AnyThunk
 from ...values.chunking import Chunking
 from ...values.errors import InvalidRequest
+from ...values.told_errors import error_text
 from ..asking_again import copy_with
 from ..requirements import Requirement, ValidationResult, verdicts
 from .attempt import Attempt
@@ -123,7 +124,7 @@ class Retries:
 
     def _broke_off(self, attempt: Attempt, error: Exception) -> None:
         self.outlet.put(ErrorEvent(error, attempt=attempt.number))
-        result = ValidationResult(passed=False, reason=str(error), error=error)
+        result = ValidationResult(passed=False, reason=error_text(error), error=error)
         attempt.failures.append(Failure(None, result, attempt=attempt.number))
 
     async def _validate(self, attempt: Attempt) -> None:

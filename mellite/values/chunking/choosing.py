@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias, cast
 from ..errors import InvalidRequest
 from ..public_names import publish
 from ..spelling import did_you_mean
+from ..told_errors import error_line
 from .cutting import AsSent, Chunker, Every, Lines, Paragraphs, Words
 from .fences import Fences
 from .json_values import JsonValues
@@ -104,7 +105,7 @@ def _fresh(chunker: Any) -> Chunker:
         made: Chunker = chunker() if isinstance(chunker, type) else copy.deepcopy(chunker)
     except Exception as error:
         name = getattr(chunker, "__name__", type(chunker).__name__)
-        msg = f"the chunker {name} cannot be made anew for each text ({error!r}); pass its class instead"
+        msg = f"the chunker {name} cannot be made anew for each text ({error_line(error)}); pass its class instead"
         raise InvalidRequest(msg, parameter="chunking") from error
     return made
 

@@ -9,6 +9,7 @@ from typing import Any, Final, final
 
 from ..errors import InvalidRequest
 from ..shortened import shortened
+from ..told_errors import error_line
 from ..type_names import a_type_name
 from .cutting import Chunk, Chunker
 
@@ -80,7 +81,7 @@ class Split:
             whole = "".join(pieces)
         except Exception as error:
             self._keep("")
-            msg = f"the chunking {name} raised {error!r} instead of giving the pieces of a text"
+            msg = f"the chunking {name} raised {error_line(error)} instead of giving the pieces of a text"
             raise InvalidRequest(msg, parameter="chunking") from error
         if whole != text:
             self._keep("")
@@ -190,7 +191,7 @@ class Own:
         try:
             pieces = list(call(*args))
         except Exception as error:
-            wrong = self._wrong(f"raised {error!r}")
+            wrong = self._wrong(f"raised {error_line(error)}")
             raise wrong from error
         chunks = []
         for piece in pieces:

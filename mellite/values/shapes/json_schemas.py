@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..json_texts import equal_json
 from ..outputs.optional_nulls import without_added_nulls
 from ..provider_json import Json, JsonObject
 from .mismatches import Mismatch, kinds_of, listed, said, segment
@@ -169,15 +170,6 @@ def _check_plain(schema: JsonObject, value: Json) -> None:
         msg = f"expected {' or '.join(wanted)}, not {said(value)}"
         raise Mismatch(msg, value)
     allowed = schema.get("enum", [schema["const"]] if "const" in schema else None)
-    if allowed is not None and not any(_same(each, value) for each in allowed):
+    if allowed is not None and not any(equal_json(each, value) for each in allowed):
         msg = f"expected one of {listed(allowed)}, not {said(value)}"
         raise Mismatch(msg, value)
-
-
-def _same(one: Json, other: Json) -> bool:
-    """Return whether two JSON values are equal: 1 is 1.0, and not true."""
-    if isinstance(one, list) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(_same(*pair) for pair in zip(one, other, strict=True))
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
-    return set(kinds_of(one)) == set(kinds_of(other)) and bool(one == other)

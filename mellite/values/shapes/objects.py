@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 
 from ...values.spelling import did_you_mean
 from ..provider_json import Json, JsonObject
+from ..told_errors import error_text
 from .mismatches import Mismatch, said
 from .nodes import Node, Reading
 from .soundness import check_sound
@@ -205,7 +206,7 @@ def _words_of(error: Exception) -> str:
     """Return what an error says, without what attrs' own validators put behind the words: attribute, type and value."""
     args: tuple[object, ...] = error.args
     first = args[0] if len(args) > 1 and type(error).__str__ is BaseException.__str__ else None
-    return first if isinstance(first, str) else str(error)
+    return first if isinstance(first, str) else error_text(error)
 
 
 def _unknown_field(given: Mapping[str, Json], known: frozenset[str]) -> Mismatch:

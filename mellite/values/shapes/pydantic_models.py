@@ -10,6 +10,7 @@ from attrs import define, field
 
 from ..outputs.optional_nulls import without_added_nulls
 from ..provider_json import Json, JsonObject
+from ..told_errors import error_text
 from .mismatches import Mismatch, segment
 from .nodes import Anything, Reading
 from .objects import Fields
@@ -78,7 +79,7 @@ def _told(name: str, error: Exception, value: Json) -> Mismatch:
         first: Any = errors()[0]
         message, place, offending = first["msg"], first["loc"], first["input"]
     except (TypeError, LookupError):
-        return Mismatch(f"{name} refuses it: {str(error) or type(error).__name__}", value)
+        return Mismatch(f"{name} refuses it: {error_text(error) or type(error).__name__}", value)
     path = "$" + "".join([segment(key) for key in place if isinstance(key, (str, int))])
     unknown = first.get("type") == "extra_forbidden"
     return Mismatch(f"there is no field {place[-1]!r}" if unknown else str(message), offending, path)

@@ -11,6 +11,8 @@ from typing import Any, Final, ForwardRef, Generic, Protocol, cast, get_args, ge
 
 from attrs import evolve, field, frozen
 
+from ..told_errors import error_text
+
 __all__ = ["NoShape", "Scope", "filled", "frame_of", "type_arguments"]
 
 
@@ -96,7 +98,7 @@ class Scope:
             if wider is not None:
                 return wider.evaluate(annotation)
             text = annotation if isinstance(annotation, str) else annotation.__forward_arg__
-            msg = f"{self.where}: the annotation {text!r} cannot be resolved: {error}"
+            msg = f"{self.where}: the annotation {text!r} cannot be resolved: {error_text(error)}"
             raise NoShape(msg) from error
 
     def _widened(self, error: Exception) -> Scope | None:

@@ -120,7 +120,7 @@ def _told(response: httpx2.Response) -> str:
 def _is_rpc(body: bytes) -> bool:
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(answer, dict) and answer.get("jsonrpc") == "2.0" and isinstance(answer.get("error"), dict)
 

@@ -18,8 +18,10 @@ HABIT = sys.argv[1] if len(sys.argv) > 1 else "good"
 PIXEL = base64.b64encode(b"\x89PNG a pixel").decode()
 TOOLS = (
     *("echo", "where", "hang", "cancelled", "die", "exit", "fail", "refuse", "picture", "sound", "file", "embedded"),
-    *("link", "structured", "other", "list", "nothing", "broken", "odd.name", "leak"),
+    *("link", "structured", "other", "list", "nothing", "broken", "odd.name", "leak", "deep"),
 )
+#: Of which little is left where only ASCII letters are allowed.
+ALIKE = ("天气", "时间", "a.b", "a_b", "a.b")
 PAGE = 4
 
 cancelled: list[object] = []
@@ -57,6 +59,7 @@ RESULTS: dict[str, dict[str, Any]] = {
     "nothing": {"content": []},
     "broken": {"content": [{"type": "image", "data": "!!!", "mimeType": "image/png"}]},
     "odd.name": text("called by its own name"),
+    "deep": {**text("[" * 100_000), "structuredContent": {"degrees": 22}},
 }
 
 
@@ -75,7 +78,7 @@ def call(name: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
         os.kill(os.getpid(), signal.SIGKILL)
     if name == "exit":
         sys.exit(0)
-    return RESULTS[name]
+    return RESULTS[name] if name in RESULTS else text(name)
 
 
 def page(items: Sequence[Any], key: str, cursor: str | None) -> dict[str, Any]:
@@ -88,7 +91,8 @@ def page(items: Sequence[Any], key: str, cursor: str | None) -> dict[str, Any]:
 def tools() -> list[Any]:
     """All tools."""
     schema = {"type": "object", "properties": {"text": {"type": "string"}}}
-    return [{"name": name, "description": f"The tool {name}.", "inputSchema": schema} for name in TOOLS]
+    names = ALIKE if HABIT == "alike" else TOOLS
+    return [{"name": name, "description": f"The tool {name}.", "inputSchema": schema} for name in names]
 
 
 def prompt(name: str, arguments: dict[str, str]) -> dict[str, Any]:

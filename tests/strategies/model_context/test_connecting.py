@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 import pickle
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+import mellite
 from mellite import Audio, Document, Image, Message, Text
+from mellite.backends import Scripted
 from mellite.errors import (
     ConnectError,
     InvalidCredential,
@@ -66,7 +71,7 @@ async def test_all_pages_of_all_lists() -> None:
     """Tools, prompts and resources of every page are there, in order, with what the server says of itself."""
     async with connect(PLAIN) as connection:
         assert [tool.name for tool in connection.tools][:5] == ["echo", "where", "hang", "cancelled", "die"]
-        assert len(connection.tools) == 20
+        assert len(connection.tools) == 21
         assert connection.tools[0].description == "The tool echo."
         assert connection.tools[0].input_schema["properties"] == {"text": {"type": "string"}}
         code = PromptArgument("code", required=True)
@@ -82,7 +87,7 @@ async def test_results() -> None:
     """Texts are str, structured results JSON, and everything else parts; what is said twice comes once."""
     async with plain() as tools:
         names = ["picture", "sound", "file", "embedded", "link", "structured", "other", "list"]
-        names += ["echo", "nothing", "cancelled", "odd_name"]
+        names += ["echo", "nothing", "cancelled", "odd_name", "deep"]
         results = {name: await tools[name]({"text": "hi"}) for name in names}
     look, picture = results["picture"]
     assert (look, picture) == (Text("Look:"), Image(PIXEL, media_type="image/png"))
@@ -97,6 +102,7 @@ async def test_results() -> None:
     assert results["list"] == {"result": ["a", "b"]}
     assert (results["echo"], results["nothing"], results["cancelled"]) == ("hi", "", "[]")
     assert results["odd_name"] == "called by its own name"
+    assert results["deep"] == (Text('{"degrees": 22}'), Text("[" * 100_000))
 
 
 @pytest.mark.parametrize(
@@ -180,6 +186,25 @@ async def test_prompts_and_resources() -> None:
             await connection.resource("file:///none")
 
 
+async def test_prompts_and_resources_that_cannot_be_asked_for() -> None:
+    """What is no text and no JSON is refused before it is sent; half a surrogate pair does not end the connection."""
+    async with connect(PLAIN) as connection:
+        for call, words in (
+            (lambda: connection.prompt(3), "'name' must be a str, not 3"),  # type: ignore[arg-type]
+            (
+                lambda: connection.prompt("p1", when=date(2026, 1, 2)),
+                "the argument 'when' of a prompt is a str",
+            ),
+            (lambda: connection.prompt("p1", size=math.nan), "the argument 'size' of a prompt"),
+            (lambda: connection.resource(3), "'uri' must be a str, not 3"),  # type: ignore[arg-type]
+        ):
+            with pytest.raises(InvalidRequest, match=words):
+                await call()
+        asked, _ = await connection.prompt("p\ud800", **{"\ud800": "\udc00"})
+        assert asked == Message.user('p\ufffd: {"\\ufffd": "\\ufffd"}')
+        assert len(await connection.resource("file:///\ud800")) == 2
+
+
 async def test_servers_with_tools_of_one_name() -> None:
     """A prefix tells the tools of two servers apart; the servers hear their own names."""
     async with plain(prefix="a-") as first, plain(prefix="b_") as second:
@@ -188,11 +213,23 @@ async def test_servers_with_tools_of_one_name() -> None:
         assert await first["a-odd_name"]({}) == "called by its own name"
 
 
+async def test_names_of_which_little_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    """Names in another script, or with dots, stay apart; of two tools with one name the second is left out."""
+    async with connect([*PLAIN, "alike"]) as connection:
+        names = [tool.name for tool in connection.tools]
+        assert [await tool({}) for tool in connection.tools] == ["天气", "时间", "a.b", "a_b"]
+        assert await mellite.run(Scripted(["done"]), "Go.", tools=connection.tools) == "done"
+    assert [names[0], names[3]] == ["__", "a_b"]
+    assert [re.sub("[0-9a-f]{8}$", "#", name) for name in (names[1], names[2])] == ["___#", "a_b_#"]
+    [left_out] = [record for record in caplog.records if getattr(record, "mellite_event", "") == "mcp.tool_left_out"]
+    assert left_out.getMessage().endswith("its tool 'a.b' is left out: another one has its name")
+
+
 async def test_a_long_name_is_cut() -> None:
     """A name that would be longer than providers take is cut, and differs from others with the same beginning."""
     async with plain(prefix="p" * 60) as tools:
         assert {len(name) for name in tools} <= {*range(61, 65)}
-        assert len(tools) == 20
+        assert len(tools) == 21
 
 
 async def test_what_a_program_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,6 +304,24 @@ async def test_use_outside_of_the_block() -> None:
         await connection.prompt("p1")
     with pytest.raises(InvalidRequest, match="has been used"):
         await connection.__aenter__()
+
+
+async def test_two_tasks_enter_one_connection() -> None:
+    """The second is refused, also while the first one is still connecting; both would have a program otherwise."""
+    connection = connect(PLAIN)
+    refused: list[str] = []
+
+    async def enter() -> None:
+        try:
+            async with connection:
+                await anyio.wait_all_tasks_blocked()
+        except InvalidRequest as error:
+            refused.append(str(error))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(enter)
+        group.start_soon(enter)
+    assert ["has been used" in each for each in refused] == [True]
 
 
 @pytest.mark.parametrize("other", ["asyncio", "trio"])
@@ -380,6 +435,11 @@ async def test_servers_with_habits(habit: str) -> None:
         (lambda: connect("x", timeout=0), "'timeout' must be a number of seconds above 0, not 0"),
         (lambda: connect("x", timeout=True), "'timeout' must be a number"),
         (lambda: connect("x", prefix="a.b"), "'prefix' must be made of letters"),
+        (lambda: connect("x", cwd=5), "'cwd' must be the path of a folder"),  # type: ignore[arg-type]
+        (lambda: connect(["x", "a\0b"]), "command_or_url= has a text with a NUL character"),
+        (lambda: connect(["x", "\ud800"]), "half a surrogate pair"),
+        (lambda: connect("x", env={"A": "pass99\0"}), "env= has a text with a NUL character"),
+        (lambda: connect("x", env={"A=pass99": "1"}), "a name is empty, or has '=' in it"),
     ],
 )
 def test_what_cannot_be_connected_to(call: Any, words: str) -> None:

@@ -132,9 +132,10 @@ async def test_stdout_belongs_to_the_client(anyio_backend_name: str) -> None:
     [
         ([ToolDefinition("search")], "needs a function to run"),
         ([3], "not int"),
+        (len, r"are a list, as in serve\(\[search\]\)"),
         ([mellite.tool(len, name="a"), mellite.tool(len, name="a")], "two tools have the name 'a'"),
     ],
-    ids=["definition", "number", "same name"],
+    ids=["definition", "number", "no list", "same name"],
 )
 async def test_what_cannot_be_served(tools: Any, words: str) -> None:
     """It is refused before anything is read."""

@@ -87,8 +87,11 @@ async def test_judging_chunks():
     assert await requirement.validate_chunk("One.\n\n", "One.\n\n") == ("pass", await_verdict(YES))
     verdict, result = await requirement.validate_chunk("Two.", "One.\n\nTwo.")
     assert (verdict, result.reason) == ("fail", "It is rude.")
-    assert json.loads(backend.requests[1].text)["answer"] == "Two."
-    assert "One." in json.dumps(json.loads(backend.requests[1].text))
+    assert json.loads(backend.requests[1].text) == {
+        "requirement": "It is kind.",
+        "text before the answer, judged already": "One.\n\n",
+        "answer": "Two.",
+    }
     assert judge(Echo(), "x").check_chunk is None
 
 
@@ -106,6 +109,8 @@ def await_verdict(text):
         (lambda: judge(Echo(), 3), InvalidRequest),
         (lambda: judge(Echo(), "x", at_least=7), InvalidRequest),
         (lambda: judge(Echo(), "x", at_least="1"), InvalidRequest),
+        (lambda: judge(Echo(), "x", at_least=True), InvalidRequest),
+        (lambda: judge(Echo(), "x", instructions=3), InvalidRequest),
         (lambda: judge("gpt", "x"), ConfigurationError),
         (lambda: judge(Echo(), "x", temprature=0), UnknownOption),
         (lambda: judge(Echo(), "x", temperature="hot"), InvalidRequest),
@@ -117,6 +122,26 @@ def test_bad_judges(make, error):
     """A judge that cannot work is refused when it is written."""
     with pytest.raises(error):
         make()
+
+
+@pytest.mark.parametrize("at_least", [None, 0.8])
+@pytest.mark.parametrize("score", [95, 1.01, -0.1])
+async def test_a_score_off_the_scale(score, at_least):
+    """A judge that scores by a scale of its own, in per cent say, gives no verdict: 95 is not 0.8 or more of 1."""
+    backend = Constant(json.dumps({"reason": "Fine.", "passed": True, "score": score}))
+    [verdict] = await check("Good day.", [judge(backend, "It is kind.", at_least=at_least)])
+    assert (verdict.passed, type(verdict.error), verdict.error.path) == (False, OutputValidationError, "$.score")
+    assert f"the score {float(score)}, which is not from 0 to 1" in verdict.reason
+    assert verdict.thunk.generation.usage is not None
+
+
+async def test_other_instructions():
+    """The judge's system prompt can be replaced; its material is written as it is, in every script."""
+    backend = Scripted([YES])
+    await check("Grüß Gott", [judge(backend, "It is kind.", instructions="Judge.")])
+    [request] = backend.requests
+    assert [text.text for text in request.system] == ["Judge."]
+    assert "Grüß Gott" in request.text
 
 
 async def test_several_judges_at_once():

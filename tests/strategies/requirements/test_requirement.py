@@ -115,6 +115,31 @@ def raises(thunk):
     raise KeyError("missing")
 
 
+class Wordless(Exception):
+    """An error whose text cannot be made."""
+
+    def __str__(self):
+        raise LookupError
+
+
+class Odd:
+    """A value that raises wherever it is looked at."""
+
+    def _raises(self, *_):
+        raise LookupError
+
+    __eq__ = __repr__ = __str__ = _raises
+
+
+def raises_wordless(thunk):
+    raise Wordless
+
+
+async def odd_later(*args):
+    await anyio.lowlevel.checkpoint()
+    return Odd()
+
+
 async def raises_later(thunk):
     await anyio.lowlevel.checkpoint()
     raise ZeroDivisionError
@@ -126,6 +151,9 @@ async def raises_later(thunk):
     [
         (raises, KeyError),
         (raises_later, ZeroDivisionError),
+        (raises_wordless, Wordless),
+        (lambda thunk: Odd(), LookupError),
+        (odd_later, LookupError),
         (lambda thunk: None, InvalidRequest),
         (lambda thunk: "yes", InvalidRequest),
         (lambda thunk: 1, InvalidRequest),
@@ -234,6 +262,23 @@ async def test_order_is_kept_and_async_checks_run_at_once():
     found = await check("hi", [waits_for(0), lambda thunk: False, waits_for(1), waits_for(2)])
     assert [verdict.reason for verdict in found] == ["0", None, "1", "2"]
     assert finished == [2, 1, 0]
+
+
+@anyio_test
+async def test_async_checks_start_in_order():
+    """Async checks start in the order of the requirements, so that what they ask models for is recorded in it."""
+    started = []
+
+    def noting(index):
+        async def notes(thunk):
+            started.append(index)
+            await anyio.lowlevel.checkpoint()
+            return True
+
+        return notes
+
+    await check("hi", [noting(index) for index in range(30)])
+    assert started == list(range(30))
 
 
 @anyio_test
@@ -362,6 +407,8 @@ async def never_for_chunk(chunk, partial):
     ("function", "error"),
     [
         (raises_for_chunk, KeyError),
+        (lambda chunk, partial: Odd(), LookupError),
+        (odd_later, LookupError),
         (lambda chunk, partial: "passed", InvalidRequest),
         (lambda chunk, partial: 0, InvalidRequest),
         (lambda chunk: True, TypeError),
@@ -466,6 +513,12 @@ def test_bad_requirements(make):
     """What cannot work is refused when it is written, with a typed error."""
     with pytest.raises(InvalidRequest):
         make()
+
+
+def test_words_are_no_requirement():
+    """A str among the requirements is told how it becomes one."""
+    with pytest.raises(InvalidRequest, match=r"'be kind' is words, .* mellite\.Requirement\('be kind', check\)"):
+        as_requirements(["be kind"])
 
 
 def test_functions_are_requirements():

@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,7 @@ async def test_streamed_texts(name: str, counting: bool) -> None:
         (stock.regex(r"^x", forbid=True), ["a\n", "x" * 600, "b"], None),
         (stock.one_of(["yes", "no"]), [" ", "\n", "ye", "p", "x"], 3),
         (stock.one_of(["yes", "no"]), ["yes", " ", "and"], 2),
+        (stock.one_of(["yes", "no"]), ["y", "es \n"], None),
         (stock.json(), ["{", '"a"', ":", " tr", "ux", "}"], 4),
         (stock.json(), ["Sure", "!"], 0),
         (stock.json(), ["[1]", " ", "x"], 2),
@@ -239,6 +241,7 @@ CALLS = [
     TextDelta("Let me see."),
     ToolCallEvent(ToolCall("1", "look", {"at": "it", "n": 2})),
     ToolCallEvent(ToolCall("2", "ask", None, raw_arguments="{broken")),
+    ToolCallEvent(ToolCall("3", "count", {"n": True, "of": ["a", {"b": None}]})),
     Finish("tool-calls"),
 ]
 
@@ -251,6 +254,9 @@ CALLS = [
         (stock.tool_called("look", arguments={"at": "it"}), True),
         (stock.tool_called("look", arguments={"at": "it", "n": 3}), False),
         (stock.tool_called("look", arguments={"missing": None}), False),
+        (stock.tool_called("look", arguments={"n": 2.0}), True),
+        (stock.tool_called("count", arguments={"n": 1}), False),
+        (stock.tool_called("count", arguments={"n": True, "of": ("a", {"b": None})}), True),
         (stock.tool_called("look", arguments=lambda given: given["n"] == 2), True),
         (stock.tool_called(arguments=lambda given: given is None), True),
         (stock.tool_called("ask", arguments={"a": 1}), False),
@@ -270,6 +276,34 @@ async def test_a_function_of_arguments_that_raises() -> None:
     """A function of the arguments that raises fails the requirement, with the error."""
     [verdict] = await check(CALLS, [stock.tool_called("ask", arguments=lambda given: given["x"])])
     assert isinstance(verdict.error, TypeError)
+
+
+async def later(*_: Any) -> Any:
+    """Return nothing of use: where it is called, nothing awaits it."""
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        stock.tool_called("look", arguments=lambda given: given),
+        stock.tool_called("look", arguments=later),
+        stock.similar("x", measure=lambda one, other: 95),
+        stock.similar("x", measure=lambda one, other: float("nan")),
+        stock.similar("x", measure=lambda one, other: "1"),
+        stock.similar("x", measure=later),
+    ],
+)
+async def test_functions_that_give_no_verdict(requirement: Requirement) -> None:
+    """A function of the caller's that gives neither True nor False, or no number from 0 to 1, fails the requirement."""
+    [verdict] = await check(CALLS, [requirement])
+    assert (verdict.passed, type(verdict.error)) == (False, InvalidRequest)
+
+
+async def test_measures_that_compute() -> None:
+    """A measure may give any real number, as numpy's are, and a little more than 1, as cosines of equal vectors are."""
+    for number, passes in ((1.0000001, True), (Fraction(1, 2), False), (Fraction(9, 10), True), (-0.2, False)):
+        [verdict] = await check("x", [stock.similar("x", measure=lambda one, other, number=number: number)])
+        assert (verdict.passed, type(verdict.score), verdict.error) == (passes, float, None)
 
 
 # --- JSON that grows ------------------------------------------------------------------------------
@@ -395,6 +429,9 @@ def test_checking_chunks_takes_linear_time(requirement: Requirement) -> None:
         lambda: stock.similar("x", 2),
         lambda: stock.similar("x", "0.5"),
         lambda: stock.similar("x", measure="letters"),
+        lambda: stock.similar("x", measure=["words"]),  # type: ignore[arg-type]
+        lambda: stock.json(type=3),
+        lambda: stock.json(type=lambda given: given),
         lambda: stock.tool_called(3),
         lambda: stock.tool_called("x", arguments=3),
     ],
@@ -422,6 +459,7 @@ async def test_copies(name: str) -> None:
     if name != "similar by a function":  # a lambda is not for pickle
         twins.append(pickle.loads(pickle.dumps(requirement)))
     for twin in twins:
+        assert (twin, hash(twin)) == (requirement, hash(requirement))
         for text, passes in [*((text, True) for text in good), *((text, False) for text in bad)]:
             [verdict] = await check(text, [twin])
             assert verdict.passed is passes

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from ....values.chunking import chunk
 from ....values.errors import InvalidRequest, MissingExtra, OutputValidationError
 from ....values.json_texts import strict_json
-from ....values.output import parse
+from ....values.output import check_output, parse
 from ....values.provider_json import Json
 from ..requirement import Requirement
 from ..verdict import PASSED, ValidationResult, failed
@@ -43,7 +43,7 @@ def json(
 
     Raises:
         MissingExtra: if a schema is given, and jsonschema-rs is not installed.
-        InvalidRequest: if `schema` is not a JSON Schema, or refers to another document.
+        InvalidRequest: if `schema` is not a JSON Schema, or refers to another document; if `type` has no JSON form.
 
     Example:
         >>> json(type=list[int]).description
@@ -52,6 +52,8 @@ def json(
     if not isinstance(schema, (Mapping, bool, NoneType)):
         msg = f"a JSON Schema is a dict, not {_name_of(schema)}; for an answer that fits a type, write json(type=...)"
         raise InvalidRequest(msg, parameter="schema")
+    if type is not None:
+        check_output(type)
     fits = []
     if schema is not None:
         fits.append("the JSON Schema " + stdlib_json.dumps(schema, ensure_ascii=False, default=str))
@@ -69,8 +71,8 @@ def _name_of(kind: object) -> str:
 
 @frozen(slots=False)
 class _Json:
-    schema: Mapping[str, object] | bool | None
-    type: object
+    schema: Mapping[str, object] | bool | None = field(hash=False)
+    type: object = field(hash=False)
 
     @cached_property
     def validator(self) -> Validator:

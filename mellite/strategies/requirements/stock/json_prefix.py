@@ -73,9 +73,11 @@ class JsonPrefix:
         return JsonPrefix(counting=True)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, JsonPrefix) and not self._counting and not other._counting
+        """Return whether both keep no state; one that follows a text is equal to itself only."""
+        return self is other or (isinstance(other, JsonPrefix) and not self._counting and not other._counting)
 
-    __hash__ = None  # type: ignore[assignment]  # it changes as it reads: equal now may differ later
+    def __hash__(self) -> int:
+        return hash(JsonPrefix)
 
     def __call__(self, chunk: str, partial: str) -> ValidationResult | None:
         """Return a failed verdict once the text can no longer become JSON, else None."""

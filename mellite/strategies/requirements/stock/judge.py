@@ -13,11 +13,11 @@ from ....backends.asking import named
 from ....thunk.backend import generate
 from ....thunk.call import Streams
 from ....values.chunking import Chunking
-from ....values.errors import ConfigurationError, InvalidRequest, MelliteError
+from ....values.errors import ConfigurationError, InvalidRequest, MelliteError, OutputValidationError
 from ....values.options import GenerateOptions
 from ....values.request import Request
 from ..requirement import Requirement
-from ..verdict import ValidationResult, failed
+from ..verdict import ValidationResult, failed, is_score
 
 if TYPE_CHECKING:
     from ....thunk.thunk import AnyThunk
@@ -83,7 +83,7 @@ def judge(
     if not isinstance(requirement, str) or not requirement.strip():
         msg = f"a judge needs to be told in words what is required, not {requirement!r}"
         raise InvalidRequest(msg, parameter="requirement")
-    if at_least is not None and not (isinstance(at_least, (int, float)) and 0 <= at_least <= 1):
+    if at_least is not None and not is_score(at_least):
         msg = f"at_least is a score from 0 to 1, not {at_least!r}"
         raise InvalidRequest(msg, parameter="at_least")
     if isinstance(backend, str):
@@ -91,11 +91,13 @@ def judge(
     if not callable(getattr(backend, "stream", None)):
         msg = f"a judge needs a backend with a method stream(request); {type(backend).__name__} has none"
         raise ConfigurationError(msg)
-    Request.of("", **options)  # raises for a misspelled option now, not when the first answer is judged
-    asked = _Judge(backend, requirement, at_least=at_least, instructions=instructions or INSTRUCTIONS, options=options)
+    system = instructions or INSTRUCTIONS
+    Request.of("", system=system, **options)  # raises for a misspelled option now, not when the first answer is judged
+    check = _AnswerJudge(backend, requirement, at_least=at_least, instructions=system, options=options)
     if not streaming:
-        return Requirement(requirement, asked, timeout=timeout)
-    return Requirement(requirement, asked, check_chunk=asked.chunk, chunking=chunking, timeout=timeout)
+        return Requirement(requirement, check, timeout=timeout)
+    check_chunk = _ChunkJudge(backend, requirement, at_least=at_least, instructions=system, options=options)
+    return Requirement(requirement, check, check_chunk=check_chunk, chunking=chunking, timeout=timeout)
 
 
 @frozen
@@ -104,18 +106,10 @@ class _Judge:
     requirement: str
     at_least: float | None = field(kw_only=True)
     instructions: str = field(kw_only=True)
-    options: GenerateOptions = field(kw_only=True)
+    options: GenerateOptions = field(kw_only=True, hash=False)
 
-    async def __call__(self, thunk: AnyThunk, context: Sequence[Message]) -> ValidationResult:
-        log = thunk.generate_log
-        conversation = log.prompt if log is not None else (*context,)
-        return await self._ask(thunk.call.lineage, answer=thunk.value or "", conversation=_turns(conversation))
-
-    async def chunk(self, chunk: str, partial: str) -> ValidationResult:
-        """Judge a chunk; the judge is shown the text before it."""
-        return await self._ask(answer=chunk, before=partial[: len(partial) - len(chunk)])
-
-    async def _ask(self, lineage: tuple[int, ...] = (), *, answer: str, **more: object) -> ValidationResult:
+    async def ask(self, lineage: tuple[int, ...] = (), *, answer: str, **more: object) -> ValidationResult:
+        """Ask the judge, and return its verdict."""
         material = {"requirement": self.requirement, **{name: what for name, what in more.items() if what}}
         if "before" in material:
             material["text before the answer, judged already"] = material.pop("before")
@@ -128,10 +122,29 @@ class _Judge:
         except MelliteError as error:
             reason = f"the judge gave no verdict on {self.requirement!r}: {error}"
             return failed(reason, error=error, thunk=asked)
+        if judgement.score is not None and not is_score(judgement.score):
+            reason = f"the judge gave {self.requirement!r} the score {judgement.score}, which is not from 0 to 1"
+            off_scale = OutputValidationError(reason, path="$.score", value=judgement.score)
+            return failed(reason, error=off_scale, thunk=asked)
         passed = judgement.passed
         if self.at_least is not None:
             passed = judgement.score is not None and judgement.score >= self.at_least
         return ValidationResult(passed, judgement.reason, judgement.score, thunk=asked)
+
+
+@frozen
+class _AnswerJudge(_Judge):
+    async def __call__(self, thunk: AnyThunk, context: Sequence[Message]) -> ValidationResult:
+        log = thunk.generate_log
+        conversation = log.prompt if log is not None else (*context,)
+        return await self.ask(thunk.call.lineage, answer=thunk.value or "", conversation=_turns(conversation))
+
+
+@frozen
+class _ChunkJudge(_Judge):
+    async def __call__(self, chunk: str, partial: str) -> ValidationResult:
+        """Judge a chunk; the judge is shown the text before it."""
+        return await self.ask(answer=chunk, before=partial[: len(partial) - len(chunk)])
 
 
 def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from inspect import isawaitable
+from numbers import Real
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
 from ....values.errors import InvalidRequest, MissingExtra
 from ....values.shortened import shortened
-from ..requirement import Requirement
-from ..verdict import ValidationResult, failed
+from ..requirement import Requirement, let_go
+from ..verdict import ValidationResult, failed, is_score
 
 if TYPE_CHECKING:
     from ....thunk.thunk import AnyThunk
 
 __all__ = ["Measure", "similar", "similarity"]
+
+#: The highest that a measure may give: that of equal texts is 1, and for some that compute a little more.
+_MOST: Final = 1.0001
 
 #: How to compare two texts; a function returns a number from 0 to 1.
 Measure: TypeAlias = "Literal['characters', 'words', 'word-set'] | Callable[[str, str], float]"
@@ -62,7 +66,7 @@ def similar(reference: str, at_least: float = 0.8, *, measure: Measure = "charac
     if not isinstance(reference, str):
         msg = f"similar compares with a str, not {type(reference).__name__}"
         raise InvalidRequest(msg, parameter="reference")
-    if isinstance(at_least, bool) or not isinstance(at_least, (int, float)) or not 0 <= at_least <= 1:
+    if not is_score(at_least):
         msg = f"at_least is a similarity from 0 to 1, not {at_least!r}"
         raise InvalidRequest(msg, parameter="at_least")
     _score_of(measure)
@@ -79,10 +83,13 @@ class _Similar:
     measure: Measure = field(kw_only=True)
 
     def __call__(self, thunk: AnyThunk) -> ValidationResult:
-        score = _score_of(self.measure)(thunk.value or "", self.reference)
-        if not isinstance(score, (int, float)) or math.isnan(score):
-            msg = f"a measure gives a number from 0 to 1, not {score!r}"
+        found: object = _score_of(self.measure)(thunk.value or "", self.reference)
+        if not isinstance(found, Real) or not found <= _MOST:  # NaN is not, either
+            if isawaitable(found):
+                let_go(found)
+            msg = f"a measure gives a number from 0 to 1, not {shortened(repr(found))}"
             raise InvalidRequest(msg, parameter="measure")
+        score = float(found)
         if score >= self.at_least:
             return ValidationResult(passed=True, score=score)
         return failed(f"its similarity is {score:.2f}, less than {self.at_least}", score)
@@ -97,7 +104,7 @@ def _score_of(measure: Measure) -> Callable[[str, str], float]:
         msg = "comparing texts needs rapidfuzz: pip install 'mellite[similarity]', or pass a function as the measure"
         raise MissingExtra(msg) from error
     known = {"characters": fuzz.ratio, "words": fuzz.token_sort_ratio, "word-set": fuzz.token_set_ratio}
-    if measure not in known:
+    if not isinstance(measure, str) or measure not in known:
         msg = f"a measure is {', '.join(map(repr, known))} or a function, not {measure!r}"
         raise InvalidRequest(msg, parameter="measure")
     compare = known[measure]

@@ -66,15 +66,15 @@ class _Length:
         return PASSED
 
 
-@define
+@define(unsafe_hash=True)
 class _TooLong:
     """A check of chunks. One made by `fresh` counts along with one text; this one counts the whole text each time."""
 
     max: int
     words: bool = field(kw_only=True)
     _counting: bool = field(default=False, kw_only=True, alias="counting")
-    _count: int = field(default=0, init=False)
-    _in_word: bool = field(default=False, init=False)
+    _count: int = field(default=0, init=False, eq=False)
+    _in_word: bool = field(default=False, init=False, eq=False)
 
     def fresh(self) -> _TooLong:
         return _TooLong(self.max, words=self.words, counting=True)
@@ -126,42 +126,53 @@ def not_contains(*texts: str, ignore_case: bool = False) -> Requirement:
         "The answer does not contain 'as an AI'."
     """
     _check_texts("not_contains", texts)
-    check = _Contains(texts, ignore_case=ignore_case)
-    return Requirement(f"The answer does not contain {_listed(texts, 'or')}.", check.absent, check_chunk=check.appears)
+    check = _ContainsNone(texts, ignore_case=ignore_case)
+    appears = _Appears(texts, ignore_case=ignore_case)
+    return Requirement(f"The answer does not contain {_listed(texts, 'or')}.", check, check_chunk=appears)
 
 
 @frozen
-class _Contains:
+class _Texts:
     texts: tuple[str, ...]
     ignore_case: bool = field(kw_only=True)
-    _wanted: tuple[tuple[str, str], ...] = field(init=False)
-    _longest: int = field(init=False)
+    wanted: tuple[tuple[str, str], ...] = field(init=False)
+    longest: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         wanted = tuple([(text.casefold() if self.ignore_case else text, text) for text in self.texts])
-        object.__setattr__(self, "_wanted", wanted)
-        object.__setattr__(self, "_longest", max(len(text) for text, _ in wanted))
+        object.__setattr__(self, "wanted", wanted)
+        object.__setattr__(self, "longest", max(len(text) for text, _ in wanted))
 
-    def _found(self, text: str, *, present: bool) -> list[str]:
+    def found(self, text: str, *, present: bool) -> list[str]:
+        """Return those of the texts that are present in `text`, or those that are not."""
         if self.ignore_case:
             text = text.casefold()
-        return [given for wanted, given in self._wanted if (wanted in text) is present]
+        return [given for wanted, given in self.wanted if (wanted in text) is present]
 
+
+@frozen
+class _Contains(_Texts):
     def __call__(self, thunk: AnyThunk) -> ValidationResult:
-        missing = self._found(thunk.value or "", present=False)
+        missing = self.found(thunk.value or "", present=False)
         return failed(f"it does not contain {_listed(missing)}") if missing else PASSED
 
-    def absent(self, thunk: AnyThunk) -> ValidationResult:
-        found = self._found(thunk.value or "", present=True)
+
+@frozen
+class _ContainsNone(_Texts):
+    def __call__(self, thunk: AnyThunk) -> ValidationResult:
+        found = self.found(thunk.value or "", present=True)
         return failed(f"it contains {_listed(found)}") if found else PASSED
 
-    def appears(self, chunk: str, partial: str) -> ValidationResult | None:
+
+@frozen
+class _Appears(_Texts):
+    def __call__(self, chunk: str, partial: str) -> ValidationResult | None:
         # The chunks before did not contain it, so it ends in this one. Case folding never shortens a text.
-        text = partial[-(len(chunk) + self._longest) :]
+        text = partial[-(len(chunk) + self.longest) :]
         folded = text.casefold() if self.ignore_case else text
-        for wanted, _ in self._wanted:
+        for wanted, _ in self.wanted:
             if wanted in folded:
-                return failed(f"it contains {_listed(self._found(text, present=True))}")
+                return failed(f"it contains {_listed(self.found(text, present=True))}")
         return None
 
 
@@ -199,12 +210,13 @@ def regex(pattern: str | re.Pattern[str], *, forbid: bool = False, full: bool = 
     if not isinstance(compiled.pattern, str):
         msg = f"the regular expression must be of str, not of bytes: {compiled.pattern!r}"
         raise InvalidRequest(msg, parameter="pattern")
-    check = _Pattern(compiled, full=full)
     if forbid:
         words = f"The answer has no match of the regular expression {compiled.pattern!r}."
-        return Requirement(words, check.absent, check_chunk=None if full else check.appears)
+        check_chunk = None if full else _MatchAppears(compiled, full=full)
+        return Requirement(words, _MatchesNowhere(compiled, full=full), check_chunk=check_chunk)
     verb = "matches" if full else "has a match of"
-    return Requirement(f"The answer {verb} the regular expression {compiled.pattern!r}.", check)
+    words = f"The answer {verb} the regular expression {compiled.pattern!r}."
+    return Requirement(words, _Matches(compiled, full=full))
 
 
 @frozen
@@ -212,28 +224,35 @@ class _Pattern:
     pattern: re.Pattern[str]
     full: bool = field(kw_only=True)
 
-    def _search(self, text: str) -> re.Match[str] | None:
+    def search(self, text: str) -> re.Match[str] | None:
+        """Return the match that decides, if there is one."""
         return self.pattern.fullmatch(text) if self.full else self.pattern.search(text)
 
-    def __call__(self, thunk: AnyThunk) -> ValidationResult:
-        if self._search(thunk.value or ""):
-            return PASSED
-        return failed(f"it does not match {self.pattern.pattern!r}")
-
-    def absent(self, thunk: AnyThunk) -> ValidationResult:
-        verdict = self._verdict(self._search(thunk.value or ""))
-        return PASSED if verdict is None else verdict  # not `or`: a failed verdict is falsy
-
-    def appears(self, chunk: str, partial: str) -> ValidationResult | None:
-        found = self.pattern.search(partial, max(0, len(partial) - len(chunk) - _WINDOW))
-        if found and found.end() == len(partial) and _LOOKS_AHEAD.search(self.pattern.pattern):
-            return None
-        return self._verdict(found)
-
-    def _verdict(self, found: re.Match[str] | None) -> ValidationResult | None:
-        if found is None:
-            return None
+    def forbidden(self, found: re.Match[str]) -> ValidationResult:
+        """Return the verdict on a match that must not be."""
         return failed(f"it contains {_short(found.group())}, which matches {self.pattern.pattern!r}")
+
+
+@frozen
+class _Matches(_Pattern):
+    def __call__(self, thunk: AnyThunk) -> ValidationResult:
+        return PASSED if self.search(thunk.value or "") else failed(f"it does not match {self.pattern.pattern!r}")
+
+
+@frozen
+class _MatchesNowhere(_Pattern):
+    def __call__(self, thunk: AnyThunk) -> ValidationResult:
+        found = self.search(thunk.value or "")
+        return PASSED if found is None else self.forbidden(found)
+
+
+@frozen
+class _MatchAppears(_Pattern):
+    def __call__(self, chunk: str, partial: str) -> ValidationResult | None:
+        found = self.pattern.search(partial, max(0, len(partial) - len(chunk) - _WINDOW))
+        if found is None or (found.end() == len(partial) and _LOOKS_AHEAD.search(self.pattern.pattern)):
+            return None
+        return self.forbidden(found)
 
 
 def one_of(options: Sequence[str], *, ignore_case: bool = False) -> Requirement:
@@ -250,36 +269,45 @@ def one_of(options: Sequence[str], *, ignore_case: bool = False) -> Requirement:
         msg = f"one_of takes a list of texts, not {options!r}"
         raise InvalidRequest(msg, parameter="options")
     _check_texts("one_of", options)
-    check = _OneOf(tuple(options), ignore_case=ignore_case)
-    return Requirement(f"The answer is {_listed(options, 'or')}, and nothing else.", check, check_chunk=check.possible)
+    check = _IsOneOf(tuple(options), ignore_case=ignore_case)
+    check_chunk = _MayBecomeOneOf(check.options, ignore_case=ignore_case)
+    return Requirement(f"The answer is {_listed(options, 'or')}, and nothing else.", check, check_chunk=check_chunk)
 
 
 @frozen
-class _OneOf:
+class _Options:
     options: tuple[str, ...]
     ignore_case: bool = field(kw_only=True)
 
-    def _folded(self, text: str) -> str:
+    def folded(self, text: str) -> str:
+        """Return a text as it is compared."""
         return text.casefold() if self.ignore_case else text
 
-    def __call__(self, thunk: AnyThunk) -> ValidationResult:
-        text = self._folded((thunk.value or "").strip())
-        if any(self._folded(option.strip()) == text for option in self.options):
-            return PASSED
-        return self._neither(thunk.value or "")
+    def neither(self, text: str) -> ValidationResult:
+        """Return the verdict on a text that is none of the options."""
+        return failed(f"{_short(text.strip())} is not {_listed(self.options, 'or')}")
 
-    def possible(self, chunk: str, partial: str) -> ValidationResult | None:
+
+@frozen
+class _IsOneOf(_Options):
+    def __call__(self, thunk: AnyThunk) -> ValidationResult:
+        text = self.folded((thunk.value or "").strip())
+        if any(self.folded(option.strip()) == text for option in self.options):
+            return PASSED
+        return self.neither(thunk.value or "")
+
+
+@frozen
+class _MayBecomeOneOf(_Options):
+    def __call__(self, chunk: str, partial: str) -> ValidationResult | None:
         if chunk.isspace():
             return None
-        text = self._folded(partial.lstrip())
+        text = self.folded(partial.lstrip())
         for option in self.options:
-            wanted = self._folded(option.strip())
+            wanted = self.folded(option.strip())
             if wanted.startswith(text) or wanted == text.rstrip():
                 return None
-        return self._neither(partial)
-
-    def _neither(self, text: str) -> ValidationResult:
-        return failed(f"{_short(text.strip())} is not {_listed(self.options, 'or')}")
+        return self.neither(partial)
 
 
 def _check_texts(name: str, texts: Sequence[object]) -> None:

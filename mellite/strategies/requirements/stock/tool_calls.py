@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from inspect import isawaitable
+from typing import TYPE_CHECKING, cast
 
 from attrs import field, frozen
 
 from ....values.errors import InvalidRequest
-from ..requirement import Requirement
-from ..verdict import PASSED, ValidationResult, failed
+from ....values.json_texts import equal_json
+from ....values.shortened import shortened
+from ..requirement import Requirement, let_go
+from ..verdict import PASSED, ValidationResult, failed, plain_bool
 
 if TYPE_CHECKING:
     from ....thunk.thunk import AnyThunk
@@ -27,7 +30,7 @@ def tool_called(
     Args:
         name: the name of the tool; None for any.
         arguments: the values that the call must have, by name, among others; or a function that takes the decoded
-            arguments and tells whether they are acceptable.
+            arguments and returns True or False.
 
     Raises:
         InvalidRequest: if `name` or `arguments` is of the wrong type.
@@ -68,8 +71,14 @@ class _ToolCalled:
             return True
         if isinstance(self.arguments, Mapping):
             given = call.arguments
-            missing = object()
             return isinstance(given, Mapping) and all(
-                given.get(name, missing) == value for name, value in self.arguments.items()
+                name in given and equal_json(given[name], cast("Json", value)) for name, value in self.arguments.items()
             )
-        return bool(self.arguments(call.arguments))
+        found: object = self.arguments(call.arguments)
+        fits = plain_bool(found)
+        if fits is None:
+            if isawaitable(found):
+                let_go(found)
+            msg = f"a function of the arguments gives True or False, not {shortened(repr(found))}"
+            raise InvalidRequest(msg, parameter="arguments")
+        return fits
