@@ -124,6 +124,14 @@ def test_arguments_are_bound() -> None:
 
     assert tool(add).bind({"b": 2, "a": 1}) == ((1,), {"b": 2})
 
+    def search(place: str = "here", most: int = 10, /, page: int = 1) -> tuple[str, int, int]:
+        return place, most, page
+
+    # One that is left out keeps its default: what is given for another one does not take its place.
+    assert tool(search).bind({"most": 3, "page": 2}) == (("here", 3), {"page": 2})
+    assert tool(search).bind({"place": "there"}) == (("there",), {})
+    assert tool(search).bind({"page": 2}) == ((), {"page": 2})
+
 
 @pytest.mark.parametrize(
     ("arguments", "says"),

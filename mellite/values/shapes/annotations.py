@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import enum
+import math
 import typing
 from collections import abc
 from collections.abc import Callable, Mapping
@@ -11,7 +12,20 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path, PurePath
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, ForwardRef, Literal, NewType, TypeVar, Union, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    ForwardRef,
+    Literal,
+    LiteralString,
+    NewType,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 from uuid import UUID
 
 import msgspec
@@ -49,7 +63,7 @@ class Reader:
         """
         if isinstance(kind, (str, ForwardRef)):
             return self._named(kind, scope)
-        if isinstance(kind, TypeVar):
+        if isinstance(kind, TypeVar) or kind is Self:
             return self._variable(kind, scope)
         if isinstance(kind, NewType):
             return self.read(kind.__supertype__, scope)
@@ -65,7 +79,7 @@ class Reader:
             return again if again is not None and again.is_used else self._union(get_args(kind), scope)
         if origin is Literal:
             return self._literal(kind, scope)
-        if origin in _QUALIFIERS:
+        if _is_qualifier(origin):
             return self.read(get_args(kind)[0], scope)
         return self._plain(kind, origin, scope)
 
@@ -162,12 +176,15 @@ class Reader:
             owner = owner_of(cls, spec.name)
             where = f"field {spec.name!r} of {cls.__name__}"
             text = descriptions.get(spec.name) or inherited.get(spec.name, "")
-            members.append(self.member(spec, scope.inside(owner, where, types.get(owner, {})), text))
+            members.append(self.member(spec, scope.inside(owner, where, {**types.get(owner, {}), Self: kind}), text))
         return tuple(members)
 
-    def _variable(self, kind: TypeVar, scope: Scope) -> Node:
+    def _variable(self, kind: Any, scope: Scope) -> Node:
+        """Return what a type variable stands for, or `Self`."""
         if scope.types.get(kind, kind) is not kind:
             return self.read(scope.types[kind], scope)
+        if not isinstance(kind, TypeVar):
+            raise _refused(kind, scope)
         if kind.__constraints__:
             return self._union(kind.__constraints__, scope)
         return Anything() if kind.__bound__ is None else self.read(kind.__bound__, scope)
@@ -259,11 +276,17 @@ def _requirement(spec: FieldSpec, scope: Scope) -> tuple[Any, bool]:
         if isinstance(annotation, (str, ForwardRef)):
             annotation = scope.evaluate(annotation)
         origin = get_origin(annotation)
-        if origin not in _QUALIFIERS:
+        if not _is_qualifier(origin):
             return annotation, required
         if origin in (typing.Required, typing.NotRequired):
             required = origin is typing.Required
         annotation = get_args(annotation)[0]
+
+
+def _is_qualifier(origin: Any) -> bool:
+    """Return whether something says how a field is used, and nothing of its type."""
+    # ReadOnly is in `typing` from Python 3.13 on, and in typing_extensions before.
+    return origin in _QUALIFIERS or getattr(origin, "_name", None) == "ReadOnly"
 
 
 def _text_in(annotation: Any) -> bool:
@@ -272,9 +295,12 @@ def _text_in(annotation: Any) -> bool:
 
 def _enum(cls: type[enum.Enum], scope: Scope) -> Choice:
     for member in cls:
-        if not _is_plain(member.value):
+        if not _is_plain(member.value) or (isinstance(member.value, float) and not math.isfinite(member.value)):
             msg = f"{scope.where}: {cls.__name__}.{member.name} has a value that JSON cannot write: {member.value!r}"
             raise NoShape(msg)
+    if not len(cls):
+        msg = f"{scope.where}: {cls.__name__} has no members, so that no value is one"
+        raise NoShape(msg)
     return Choice.of(cls.__name__, [(member.value, member) for member in cls])
 
 
@@ -317,6 +343,7 @@ _LEAVES: Final[Mapping[Any, Node]] = {
     int: Scalar("integer"),
     float: Scalar("number"),
     str: Scalar("string"),
+    LiteralString: Scalar("string"),
     bytes: Written(bytes, "bytes in base64", notes={"contentEncoding": "base64"}),
     datetime: Written(datetime, "a date and time such as 2026-01-31T12:00:00Z", notes={"format": "date-time"}),
     date: Written(date, "a date such as 2026-01-31", notes={"format": "date"}),

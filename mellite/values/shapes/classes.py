@@ -202,6 +202,13 @@ def _is_struct(cls: type) -> bool:
     return issubclass(cls, msgspec.Struct)
 
 
+def _is_typed_dict(cls: Any) -> bool:
+    """Return whether a class is a TypedDict, also one of typing_extensions, which is another before Python 3.13."""
+    return typing.is_typeddict(cls) or (
+        issubclass(cls, dict) and hasattr(cls, "__required_keys__") and hasattr(cls, "__total__")
+    )
+
+
 def _is_named_tuple(cls: type) -> bool:
     return issubclass(cls, tuple) and hasattr(cls, "_fields")
 
@@ -210,6 +217,6 @@ _KINDS: tuple[tuple[Callable[[type], bool], Callable[[Any], Declared]], ...] = (
     (attrs.has, _attrs),
     (dataclasses.is_dataclass, _dataclass),
     (_is_struct, _struct),
-    (typing.is_typeddict, _typed_dict),
+    (_is_typed_dict, _typed_dict),
     (_is_named_tuple, _named_tuple),
 )

@@ -336,6 +336,9 @@ class Mapped(Node):
             except Mismatch as error:
                 msg = f"as a key, {error.message}"
                 raise Mismatch(msg, name).under(name) from None
+            if key in done:  # "1" and "01", for instance
+                msg = "as a key, it stands for the same as another one"
+                raise Mismatch(msg, name).under(name)
             done[key] = _within(self.value, each, name, reading)
         return self.make(done)
 

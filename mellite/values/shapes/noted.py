@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, time
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 import msgspec
@@ -130,6 +131,8 @@ def _flat(metadata: Iterable[object]) -> Iterator[object]:
 def _is_bound(name: str, bound: object) -> bool:
     if name == "pattern":
         return isinstance(bound, str)
+    if name == "multiple_of" and bound == 0:
+        return False
     return isinstance(bound, (int, float, Decimal))
 
 
@@ -148,8 +151,13 @@ def _keeps(limit: str, bound: Any, value: Json, done: Any) -> bool:
 
 
 def _is_multiple(number: Any, bound: Any) -> bool:
-    return bool(Decimal(str(number)) % Decimal(str(bound)) == 0)
+    if isinstance(number, Decimal) and abs(number.adjusted()) > _MOST_PLACES:
+        return False  # a model may write 1e999999999, whose digits no memory holds
+    return Fraction(str(number)) % Fraction(str(bound)) == 0  # exact, where decimals divide up to 28 places only
 
+
+#: How many digits before or behind the point a number may have that is divided; no double has more.
+_MOST_PLACES: Final = 330
 
 _COMPARISONS: Final[Mapping[str, Any]] = {
     "ge": lambda number, bound: number >= bound,

@@ -28,11 +28,11 @@ class Parameters:
 
     Args:
         shape: the object that a model writes.
-        positional: the names that can only be given by position.
+        positional: those that can only be given by position, with the default of each.
     """
 
     shape: Shape
-    positional: tuple[str, ...]
+    positional: tuple[tuple[str, Any], ...]
 
     @classmethod
     def of(cls, function: Callable[..., Any], name: str, known: Mapping[str, Any]) -> Parameters:
@@ -62,7 +62,7 @@ class Parameters:
             msg = f"tool {name!r}: {error}"
             raise InvalidRequest(msg, parameter="tools") from error
         _tell_of_silence(inner, name, [each for each in members if not each.is_described] if descriptions else [])
-        positional = tuple(each.name for each in asked.values() if each.kind is each.POSITIONAL_ONLY)
+        positional = tuple([(each.name, each.default) for each in asked.values() if each.kind is each.POSITIONAL_ONLY])
         return cls(Shape(Fields(name, named=False, members=tuple(members))), positional)
 
     @staticmethod
@@ -83,8 +83,9 @@ class Parameters:
         done = self.shape.convert(arguments)
         if not self.positional:
             return (), done
-        given = [name for name in self.positional if name in done]
-        return tuple([done.pop(name) for name in given]), done
+        last = max([index for index, (name, _) in enumerate(self.positional) if name in done], default=-1)
+        # One that is left out before another one must be given, or the other would take its place.
+        return tuple([done.pop(name, default) for name, default in self.positional[: last + 1]]), done
 
 
 def _asked(function: Callable[..., Any], name: str) -> dict[str, inspect.Parameter]:

@@ -10,12 +10,27 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from datetime import date
-from typing import Annotated, Any, Generic, Literal, NamedTuple, Optional, TypedDict, TypeVar, Union
+from decimal import Decimal
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    LiteralString,
+    NamedTuple,
+    NotRequired,
+    Optional,
+    Self,
+    TypedDict,
+    TypeVar,
+    Union,
+)
 
 import attrs
 import msgspec
 import pydantic
 import pytest
+import typing_extensions
 
 from mellite import tool
 from mellite.errors import InvalidRequest, OutputValidationError
@@ -287,6 +302,59 @@ def test_type_statements() -> None:
         assert schema_of(names["Few"][int]) == {"type": "array", "items": {"type": "integer"}}
 
 
+@dataclasses.dataclass
+class Branch:
+    """Has more of its own kind."""
+
+    name: str
+    branches: list[Self]
+
+
+class Offer(typing_extensions.TypedDict):
+    """Of typing_extensions, which is not of `typing` before Python 3.13."""
+
+    id: typing_extensions.ReadOnly[int]
+    note: NotRequired[LiteralString]
+
+
+def test_a_class_that_names_itself_as_self() -> None:
+    """Self is the class that is read, of a subclass too."""
+
+    @dataclasses.dataclass
+    class Twig(Branch):
+        """More of the same."""
+
+    for kind in (Branch, Twig):
+        read = shape_of(kind).convert({"name": "a", "branches": [{"name": "b", "branches": []}]})
+        assert read == kind("a", [kind("b", [])])
+        assert type(read.branches[0]) is kind
+
+
+def test_typed_dicts_of_typing_extensions() -> None:
+    """They are read as those of `typing` are; ReadOnly says nothing of a type."""
+    assert shape_of(Offer).schema()["properties"] == {"id": {"type": "integer"}, "note": {"type": "string"}}
+    assert shape_of(Offer).schema()["required"] == ["id"]
+    assert shape_of(Offer).convert({"id": 1.0}) == {"id": 1}
+    with pytest.raises(Mismatch, match=r"\$\.id: expected an integer"):
+        shape_of(Offer).convert({"id": "1"})
+
+
+def test_multiples_of_numbers_of_any_size() -> None:
+    """Whether a number is a multiple is found out exactly; one with a thousand million digits is none."""
+    cents = Annotated[float, msgspec.Meta(multiple_of=0.01)]
+    assert [shape_of(cents).convert(each) for each in (0.07, 1e300)] == [0.07, 1e300]
+    with pytest.raises(Mismatch, match=r"expected a multiple of 0\.01"):
+        shape_of(cents).convert(0.075)
+    with pytest.raises(Mismatch, match="expected a multiple of 5"):
+        shape_of(Annotated[Decimal, msgspec.Meta(multiple_of=5)]).convert("1e999999999")
+
+
+def test_keys_that_stand_for_the_same() -> None:
+    """Two keys that are one in Python are an error: what one of them held would be lost."""
+    with pytest.raises(Mismatch, match=r"\$\.?.*01.*: as a key, it stands for the same as another one"):
+        shape_of(dict[int, str]).convert({"1": "a", "01": "b"})
+
+
 def test_generic_classes() -> None:
     """Variables stand for what is in the brackets, also in bases that use the same variable for something else."""
 
@@ -354,6 +422,16 @@ class Odd(enum.Enum):
     PAIR = (1, 2)
 
 
+class Nothing(enum.Enum):
+    """Without members."""
+
+
+class Endless(enum.Enum):
+    """With a number that JSON has not."""
+
+    MOST = float("inf")
+
+
 @dataclasses.dataclass
 class Needs:
     """Takes what is not a field."""
@@ -372,6 +450,9 @@ class Needs:
         (complex, "complex has no JSON form"),
         (type[int], "type[int] has no JSON form"),
         (Odd, "Odd.PAIR has a value that JSON cannot write: (1, 2)"),
+        (Nothing, "Nothing has no members, so that no value is one"),
+        (Endless, "Endless.MOST has a value that JSON cannot write: inf"),
+        (Self, "Self has no JSON form"),
         (Literal[b"x"], """Literal[b'x'] has no JSON form"""),
         (dict[float, int], "the keys of a JSON object are strings"),
         (dict[tuple[int, int], int], "the keys of a JSON object are strings"),
