@@ -171,6 +171,15 @@ async def test_else_it_waits_anything_up_to_a_bound_that_doubles() -> None:
         assert sum(waits) / len(waits) == pytest.approx(bound / 2, rel=0.1)
 
 
+async def test_a_wait_that_nobody_asked_for_is_never_beyond_the_longest() -> None:
+    clock = FakeClock()
+    backend = mellite.Retry(Failing(ProviderInternal("x")), attempts=8, budget=None, max_wait=0.125, clock=clock)
+    for _ in range(20):
+        await backend.generate("Hi.").settle()
+    assert len(clock.slept) == 20 * 7
+    assert max(clock.slept) == 0.125
+
+
 async def test_a_wait_beyond_the_longest_fails_at_once_and_says_what_was_asked() -> None:
     clock = FakeClock()
     thunk = await retried(error(429, retry_after="120"), OK, clock=clock).generate("Hi.").settle()
@@ -219,6 +228,15 @@ async def test_retries_are_a_part_of_the_calls_of_the_last_minute_and_ten() -> N
     assert "retries were over 0.2 of the last minute's calls" in str(thunk.error)
     clock.time += 61
     assert (await backend.generate("Hi.").settle()).generation.attempts == 2
+
+
+async def test_what_was_counted_a_minute_ago_is_forgotten() -> None:
+    clock = FakeClock()
+    backend = mellite.Retry(Failing(ProviderInternal("x", retry_after=0)), attempts=2, budget=0, clock=clock)
+    for _ in range(3):  # each in the same second of its minute
+        made = [(await backend.generate("Hi.").settle()).generation.attempts for _ in range(12)]
+        assert made == [2] * 10 + [1] * 2
+        clock.time += 120
 
 
 # --- before anything was said ---------------------------------------------------------------------
