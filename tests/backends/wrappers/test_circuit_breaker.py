@@ -66,6 +66,44 @@ async def test_a_probe_that_fails_opens_it_again() -> None:
     assert await outcomes(backend, 1) == ["done"]
 
 
+class Gated(mellite.Backend):
+    """Waits with each call until it may end; calls with some prompts fail."""
+
+    def __init__(self, *failing: str) -> None:
+        self.failing = failing
+        self.gates: dict[str, anyio.Event] = {}
+
+    async def stream(self, request: Request) -> AsyncIterator[Event]:
+        self.gates[request.text] = anyio.Event()
+        await self.gates[request.text].wait()
+        if request.text in self.failing:
+            raise DOWN
+        yield TextDelta("up")
+        yield Finish("stop")
+
+
+@pytest.mark.parametrize("failing", [("early",), ("early", "late")])
+async def test_calls_that_began_before_it_opened_say_nothing(failing: tuple[str, ...]) -> None:
+    """What ends while it is open was sent before: it neither closes the circuit nor keeps it open for longer."""
+    clock, inside = FakeClock(), Gated(*failing)
+    backend = mellite.CircuitBreaker(inside, failures=1, cooldown=30, clock=clock)
+    thunks = {name: backend.generate(name) for name in ("early", "late")}
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            for thunk in thunks.values():
+                group.start_soon(thunk.settle)
+            while len(inside.gates) < 2:
+                await anyio.lowlevel.checkpoint()
+            for name, thunk in thunks.items():
+                inside.gates[name].set()
+                await thunk.settle()
+                clock.time += 20
+    clock.time -= 15
+    assert backend.is_open
+    clock.time += 5.5
+    assert not backend.is_open
+
+
 class Held(mellite.Backend):
     """Says something, then waits."""
 
@@ -99,6 +137,13 @@ async def test_half_open_it_lets_one_probe_through() -> None:
         inside.go.set()
     assert probe.value == "probe"
     assert await outcomes(backend, 2) == ["done"] * 2
+
+
+async def test_what_was_never_asked_says_nothing() -> None:
+    """A mistake that is found before anything is sent does not count as a success between two failures."""
+    inside = Scripted([DOWN, InvalidRequest("no such option"), DOWN])
+    backend = mellite.CircuitBreaker(inside, failures=2, clock=FakeClock())
+    assert await outcomes(backend, 4) == ["ProviderInternal", "InvalidRequest", "ProviderInternal", "CircuitOpen"]
 
 
 async def test_cancellations_and_readers_that_leave_count_for_nothing() -> None:
