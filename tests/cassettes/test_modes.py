@@ -45,7 +45,8 @@ def test_unknown_modes(environment: dict[str, str], asked: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "found"), [("true", True), ("1", True), ("yes", True), ("", False), ("false", False), ("0", False)]
+    ("value", "found"),
+    [("true", True), ("1", True), ("yes", True), ("", False), ("false", False), ("0", False), (" False ", False)],
 )
 def test_ci(value: str, *, found: bool) -> None:
     """CI is on unless it says no."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ def test_headers() -> None:
         ("https://example.com/?%6bey=v", "https://example.com/?%6bey=%5BREDACTED%5D"),
         ("https://example.com/?key", "https://example.com/?key"),
         ("https://u:p@example.com:8/", "https://%5BREDACTED%5D@example.com:8/"),
+        ("https://example.com/back#key=v&x=y", "https://example.com/back#key=%5BREDACTED%5D&x=y"),
         ("https://[::1/", "[REDACTED]"),
         ("", ""),
     ],
@@ -52,6 +54,23 @@ def test_urls(url: str, redacted: str) -> None:
 def test_secret_fields(name: str) -> None:
     """A field is secret by the letters and digits of its name, at any depth, whatever its value is."""
     assert PLAIN.json({"a": [{name: {"x": 1}}]}) == {"a": [{name: "[REDACTED]"}]}
+
+
+def wrapped(value: str, *, times: int) -> str:
+    """JSON in a string of JSON in a string of JSON; in lists as well as in objects."""
+    for layer in range(times):
+        value = json.dumps({"a": value} if layer % 2 else ["b", value])
+    return value
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+def test_secret_fields_in_strings(times: int) -> None:
+    """What tools are called with is JSON in a string, which may hold some more: four deep, nothing secret stays."""
+    inside = json.dumps({"token": "hunter2", "x": 1})
+    said = PLAIN.text(wrapped(inside, times=times))
+    assert "hunter2" not in said
+    assert "[REDACTED]" in said
+    assert "hunter2" not in str(PLAIN.json([wrapped(inside, times=times)]))
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "x_secret", "tokens", "passwords", "key", ""])
