@@ -107,7 +107,10 @@ def test_a_beta_is_a_header() -> None:
     )
 
 
-@pytest.mark.parametrize("model", ["claude-opus-4-6@20260101", "anthropic/claude-opus-4-6@20260101"])
+@pytest.mark.parametrize(
+    "model",
+    [f"{before}claude-opus-4-6@20260101" for before in ("", "anthropic/", "models/", "publishers/anthropic/models/")],
+)
 def test_claude_on_vertex(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """On Vertex AI the model stands in the URL, and the key of the environment stays at home."""
     for variable in ("GOOGLE_VERTEX_ACCESS_TOKEN", "GOOGLE_VERTEX_API_KEY"):

@@ -204,3 +204,26 @@ def test_a_row_reads_its_own_provider_options(host: Host) -> None:
     request = Request.of("hi", provider_options={"openai": {"user": "a", "x": 1}, host.name: {"user": "b"}})
     body = json.loads(route.prepare(request).body)
     assert (body["user"], body["x"]) == ("b", 1)
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("azure:m", "azure"),
+        ("azure-chat:m", "azure"),
+        ("cloudflare-ai-gateway:m", "cloudflare-ai-gateway"),
+        ("github-copilot:gpt-4.1", "github-copilot"),
+        ("github-copilot:gpt-5", "github-copilot"),
+        ("xai:m", "xai"),
+        ("xai-chat:m", "xai"),
+    ],
+)
+def test_who_speaks_as_openai_reads_its_own_provider_options(
+    monkeypatch: pytest.MonkeyPatch, spec: str, name: str
+) -> None:
+    """Provider options under the provider's name are laid over those under openai, over either protocol."""
+    for variable in ("AZURE_RESOURCE_NAME", "CLOUDFLARE_ACCOUNT_ID"):
+        monkeypatch.setenv(variable, "mine")
+    options = {"openai": {"user": "a", "x": 1}, name: {"user": "b"}, "mistral": {"user": "c"}}
+    body = json.loads(find(spec, api_key=KEY).prepare(Request.of("hi", provider_options=options)).body)
+    assert (body["user"], body["x"]) == ("b", 1)
