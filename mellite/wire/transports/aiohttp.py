@@ -46,6 +46,7 @@ __all__ = ["AiohttpTransport"]
 _KEEP_ALIVE: Final = 30.0  # seconds that an unused connection is kept
 _HEADER_SIZE: Final = 64 * 1024  # bytes of one header, and of the status line
 _HEADER_COUNT: Final = 1000
+_UVLOOP_BUFFER: Final = 16 * 1024 * 1024  # bytes of a body that may wait there, unread
 _LARGE_BODY: Final = 1024 * 1024  # above this size aiohttp warns of bytes, written in one go; files go in pieces
 
 
@@ -330,8 +331,20 @@ def _connect(max_connections: int) -> _Client:
         max_line_size=_HEADER_SIZE,
         max_field_size=_HEADER_SIZE,
         max_headers=_HEADER_COUNT,
+        **_buffer_size(),
     )
     return _Client(session, asyncio.get_running_loop(), yarl.URL, transports, connections)
+
+
+def _buffer_size() -> dict[str, Any]:
+    """Return how much of a body may wait, as `aiohttp.ClientSession` takes it.
+
+    Where reading is paused while the server closes, uvloop's TLS drops what is unread, and a body that ends with its
+    connection then looks whole.
+    """
+    if isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+        return {}
+    return {"read_bufsize": _UVLOOP_BUFFER // 2}  # aiohttp pauses from twice that on
 
 
 def _given(session: aiohttp.ClientSession) -> _Client:
@@ -380,7 +393,8 @@ def _response_class(
         async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
             transport = connection.transport
             connections.add(connection)
-            if transport is not None:
+            if transport is not None and hasattr(transport, "__weakref__"):
+                # Not that of uvloop for TLS, which has none. There, `release` would have nothing to do.
                 transports.add(transport)
             try:
                 return await super().start(connection)

@@ -13,6 +13,7 @@ from ....loops import forking
 from ....loops.per_loop import release
 from .addresses import first_connected
 from .incoming import UNASKED, BrokenRules, CutOff, Incoming
+from .tls_layer import TlsLayer
 from .unread import watch
 
 if TYPE_CHECKING:
@@ -31,12 +32,6 @@ _ENOUGH: Final = 256 * 1024
 #: system for it each time, and give it back.
 _ROOM: Final = 4 * 1024
 _MUCH_ROOM: Final = 120 * 1024
-
-#: The most that TLS has taken in before, in bytes, and gives now: one record.
-_RECORD: Final = 16 * 1024
-
-#: The most room that a connection at rest keeps.
-_ROOM_AT_REST: Final = 32 * 1024
 
 _NOTHING: Final = memoryview(b"")
 
@@ -66,9 +61,9 @@ class AsyncioConnection(asyncio.BufferedProtocol):
     __slots__ = (
         "_context",
         "_deadline",
+        "_failure",
         "_is_full",
         "_is_paused",
-        "_is_tls",
         "_is_unread",
         "_loop",
         "_outgoing",
@@ -76,8 +71,8 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         "_room",
         "_timer",
         "_timer_at",
+        "_tls",
         "_transport",
-        "_unasked",
         "_waiter",
         "idle_since",
         "incoming",
@@ -98,10 +93,10 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._is_paused = False
-        self._is_tls = False
         self._is_unread: Callable[[], bool] | None = None
         self._is_full = False
-        self._unasked: BrokenRules | None = None
+        self._tls: TlsLayer | None = None
+        self._failure: Exception | None = None  # why nothing more will come, also where nobody waits for an answer
         self._room = memoryview(bytearray(_ROOM))
         self._outgoing: memoryview = _NOTHING
         self.notify: Callable[[], None] | None = None
@@ -117,35 +112,31 @@ class AsyncioConnection(asyncio.BufferedProtocol):
     # --- called by the loop ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport; also the one that TLS puts in the place of the first."""
+        """Take the transport."""
         self._transport = cast("asyncio.Transport", transport)
-        self._is_tls = transport.get_extra_info("sslcontext") is not None
         self.is_usable = True
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where the next bytes are to be written.
-
-        Args:
-            sizehint: of TLS, how many bytes wait to be decrypted. Others have no better idea of it.
-        """
-        # Room for all of them: what TLS has no room for, it gives a turn of the loop later, and never where the end of
-        # the connection comes first.
-        if self._is_tls and len(self._room) < (needed := sizehint + _RECORD):
-            self._room = memoryview(bytearray(needed + _ROOM))
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loops have no better idea of it
+        """Return where the next bytes are to be written."""
         return self._room
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take in the bytes that were written there, and wake the reader."""
-        room = self._room
-        data = room[:nbytes].tobytes()
+        room, tls = self._room, self._tls
+        data = room[:nbytes].tobytes() if tls is None else self._said(tls, room[:nbytes])
         if nbytes == len(room) == _ROOM:  # it is full
             self._room = memoryview(bytearray(_MUCH_ROOM))
+        if not data:
+            return
         incoming = self.incoming
         if incoming is None or incoming.is_complete:
-            self._unasked = BrokenRules(UNASKED)
+            self._failure = BrokenRules(UNASKED)
             self.abort()
             return
         incoming.feed(data)
+        if tls is not None and tls.is_ended:
+            self._end_of_tls(tls)
+            return
         if self.notify is not None:
             if incoming.has_head or incoming.error is not None:
                 try:
@@ -160,8 +151,31 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         if incoming.has_head or incoming.error is not None:
             self._wake()
 
+    def _said(self, tls: TlsLayer, data: memoryview) -> bytes:
+        """Return what the server has said in TLS with these bytes; empty where that is nothing yet."""
+        tls.take_in(data)
+        if not tls.is_open:
+            self._wake()  # who shakes hands
+            return b""
+        said = tls.read()
+        self._send(tls.to_send())
+        if not said and tls.is_ended:
+            self._end_of_tls(tls)
+        return said
+
+    def _end_of_tls(self, tls: TlsLayer) -> None:
+        """Take in that the server says no more, or what TLS does not allow."""
+        self._outgoing = _NOTHING
+        self._send(tls.farewell())
+        if self._transport is not None:
+            self._transport.close()
+        self._end(tls.error)
+
     def eof_received(self) -> None:
-        """Take in that the server sends no more; the loop closes the transport then."""
+        """Take in that the server sends no more; the loop closes the transport then.
+
+        Also in TLS this is an end in order: many servers just close.
+        """
         self._end(self._reset())
 
     def _reset(self) -> OSError | None:
@@ -176,11 +190,12 @@ class AsyncioConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take in that the connection is gone, for whatever reason."""
-        self._end(None if exc is None else exc)
+        self._end(exc)
         self._transport = None
 
     def _end(self, error: Exception | None) -> None:
         self.is_usable = False
+        self._failure = self._failure or error
         if self.incoming is not None:
             self.incoming.end(error)
         self._wake()
@@ -203,16 +218,21 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         """Do what `send` does, which never waits here."""
         self.incoming = incoming
         transport = self._transport
-        if transport is None:
-            incoming.end(self._unasked or CutOff("the server closed it"))
+        if transport is None or (self._tls is not None and self._tls.is_ended):
+            incoming.end(self._failure or CutOff("the server closed it"))
         elif not (self.idle_since or self.origin.is_tls or self.is_fresh()):
             incoming.refuse()  # a server that speaks first; over TLS, the socket has more than what is for us
         elif len(body) <= _ENOUGH:
-            transport.write(head + body)
+            transport.write(head + body if self._tls is None else self._tls.written(head + body))
         else:
-            transport.write(head)
             self._outgoing = memoryview(body)
+            self._send(head if self._tls is None else self._tls.written(head))
             self._write_more()
+
+    def _send(self, data: bytes) -> None:
+        """Send bytes as they are, with TLS as its own."""
+        if data and self._transport is not None:
+            self._transport.write(data)
 
     def pause_writing(self) -> None:
         """Hold back what is still to be sent: the socket takes no more for now."""
@@ -227,7 +247,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         """Write a large body in pieces, as fast as the socket takes them; never a second copy of the whole."""
         while self._outgoing and not self._is_full and self._transport is not None:
             piece, self._outgoing = self._outgoing[:_ENOUGH], self._outgoing[_ENOUGH:]
-            self._transport.write(piece)
+            self._transport.write(piece if self._tls is None else self._tls.written(piece))
 
     async def wait(self, timeout: float | None) -> None:
         """Wait until more has come, or the end.
@@ -312,7 +332,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self.incoming = None
         self.notify = None
         self._deadline = 0.0
-        if len(self._room) > _ROOM_AT_REST:  # not kept by each of many connections
+        if len(self._room) > _ROOM:  # not kept by each of many connections at rest
             self._room = memoryview(bytearray(_ROOM))
         self.idle_since = now
         self.resume()  # at rest, the loop must see what nobody asked for, and the end
@@ -356,31 +376,47 @@ class AsyncioConnection(asyncio.BufferedProtocol):
             OSError: if none of its addresses takes it; ssl.SSLError, an OSError, if TLS fails.
         """
         loop = asyncio.get_running_loop()
-        server_hostname = host if tls is not None else None
         if _ONE_ADDRESS.fullmatch(host):
-            _, connection = await loop.create_connection(
-                lambda: cls(loop, origin), host, port, ssl=tls, server_hostname=server_hostname
-            )
+            _, connection = await loop.create_connection(lambda: cls(loop, origin), host, port)
         else:
             connected = await first_connected(host, port)
             try:
-                _, connection = await loop.create_connection(
-                    lambda: cls(loop, origin), sock=connected, ssl=tls, server_hostname=server_hostname
-                )
+                _, connection = await loop.create_connection(lambda: cls(loop, origin), sock=connected)
             except BaseException:
                 if not isinstance(loop, asyncio.BaseEventLoop):
                     # uvloop closes the file then, and before 0.23 it leaves its number to the socket object, which
                     # would close whatever has that number by the time it is dropped.
                     connected.detach()
                 raise
+        if tls is not None:
+            try:
+                await connection.start_tls(tls, host)
+            except BaseException:
+                connection.abort()
+                raise
         return connection
 
     async def start_tls(self, tls: ssl.SSLContext, host: str) -> None:
-        """Speak TLS from here on, with the host behind a proxy."""
-        transport = self._transport
-        if transport is None:
-            msg = "the proxy closed the connection"
-            raise ConnectionResetError(msg)
-        self._is_tls = True
-        inside = await self._loop.start_tls(transport, self, tls, server_hostname=host)
-        self._transport = cast("asyncio.Transport", inside)
+        """Speak TLS from here on, with this host: the origin's, that of a proxy, or the one behind a proxy.
+
+        Raises:
+            OSError: if the connection ends meanwhile; ssl.SSLError, an OSError, if TLS fails.
+        """
+        layer = self._tls = TlsLayer(tls, host, self._tls)
+        while True:
+            try:
+                layer.shake_hands()
+            finally:
+                self._send(layer.to_send())  # where it failed, this tells the server why
+            if layer.is_open:
+                break
+            if not self.is_usable:
+                raise self._failure if isinstance(self._failure, OSError) else ConnectionResetError()
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if layer.read():
+            self._failure = BrokenRules(UNASKED)
+            self.abort()
