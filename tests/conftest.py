@@ -75,7 +75,8 @@ def is_loopback(host: object) -> bool:
     if host is None or host in LOOPBACK_NAMES:
         return True
     try:
-        return ip_address(str(host).partition("%")[0]).is_loopback
+        address = ip_address(str(host).partition("%")[0])
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
         return False
 

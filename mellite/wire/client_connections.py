@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from aiohttp import web
 
 from ..values.provider_json import JsonObject
+from .client_progress import unread_bytes
 
 if TYPE_CHECKING:
     from aiohttp import StreamReader
@@ -115,6 +116,9 @@ class _HeadClock:
 class _SendClock:
     """Runs while bytes wait for a client, and begins anew whenever it takes some of them.
 
+    What the transport has left is looked at first. TCP lets that shrink in large steps, so that before a client is
+    given up, what its program has read is looked at, where the system tells.
+
     It counts looks rather than seconds: a process that stood still has not looked, and drops nobody for it.
 
     Args:
@@ -132,6 +136,7 @@ class _SendClock:
         self._is_running = False
         self._waiting = 0  # bytes, at the last look
         self._in_vain = 0  # looks since some were taken
+        self._unread: int | None = None  # bytes, at the first of these
 
     def start(self) -> None:
         """Start: there is something that the client has not taken. One timer serves all waits of a period."""
@@ -160,12 +165,26 @@ class _SendClock:
         waiting = self._transport.get_write_buffer_size()
         if waiting < self._waiting:
             self._note(waiting)
-        elif self._in_vain >= _LOOKS:  # one more than fit in the time: the first may have come at once
+        elif self._in_vain < _LOOKS:  # one more than fit in the time: the first may have come at once
+            if not self._in_vain:
+                self._unread = self._unread_bytes()
+            self._in_vain += 1
+        elif self._is_read():
+            self._note(waiting)
+        else:
             self._late()
             return
-        else:
-            self._in_vain += 1
         self._timer = self._loop.call_later(self._period, self._look)
+
+    def _is_read(self) -> bool:
+        """Whether the client has read something since the first look in vain."""
+        now = self._unread_bytes()
+        return now is not None and self._unread is not None and now < self._unread
+
+    def _unread_bytes(self) -> int | None:
+        sock = self._transport.get_extra_info("socket")
+        in_sockets = None if sock is None else unread_bytes(sock)
+        return None if in_sockets is None else in_sockets + self._transport.get_write_buffer_size()
 
 
 class Connection(web.RequestHandler):

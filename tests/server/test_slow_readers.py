@@ -7,6 +7,7 @@ import json
 import os
 import select
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -147,3 +148,22 @@ def test_a_slow_reader_gets_all() -> None:
         assert pauses >= 8
         assert data.count(b"words") > 79_900  # a few are cut by the ends of chunks
     assert [each.error for each in server.requests] == [""]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::ffff:127.0.0.1"], ids=["IPv4", "over a socket of IPv6"])
+def test_a_reader_of_a_byte_at_a_time(host: str) -> None:
+    """A client that reads far less in that time than TCP tells of is not dropped, until it stops."""
+    patience = 2.0
+    pace = 1 if sys.platform == "linux" else 65536  # elsewhere the system tells no more than TCP does
+    backend = Endless()
+    pause = threading.Event()
+    settings = Settings(source=backend, send_timeout=patience)
+    with RunningServer(settings) as server, socket.create_connection((host, urlsplit(server.url).port)) as client:
+        client.sendall(request(ASKED))
+        for _ in range(20):
+            assert client.recv(pace)
+            pause.wait(patience / 8)
+        assert not backend.ended.is_set()
+        assert backend.ended.wait(20)
+        all_of(client)
+    assert [each.error for each in server.requests] == ["the client was dropped: it took nothing of its answer for 2 s"]
