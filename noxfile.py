@@ -269,7 +269,7 @@ def viewer(session: nox.Session) -> None:
     session.run("npm", "install", "--silent", "--no-audit", "--prefix", str(folder), AXE, external=True)
     axe = folder / "node_modules" / "axe-core" / "axe.min.js"
     tests = Path("tests", "viewer", "browser")
-    files = [str(tests / name) for name in ("views.py", "comparing.py", "attacks.py")]
+    files = [str(tests / name) for name in ("views.py", "using.py", "comparing.py", "attacks.py")]
     around = {"MELLITE_AXE": str(axe), "MELLITE_PICTURES": str(folder / "pictures")}
     session.run("python", "-m", "pytest", "-q", *files, *session.posargs, env=around)
 

@@ -7,7 +7,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, cast, final
 
@@ -71,10 +70,10 @@ class JournalSource:
     """
 
     kind = "journal"
-    problems: Sequence[str] = ()
 
     def __init__(self, path: str) -> None:
         self.name = path
+        self.problems: Sequence[str] = ()
         self._path = path
         self._file: _File | None = None
         self._load_at = 0.0
@@ -94,6 +93,7 @@ class JournalSource:
             return
         began = time.thread_time()
         self._records: Records = read_journal(self._path)
+        self.problems = ()
         if not file.goes_on(self._file):
             self._calls, self._unsettled = {}, set()
         self._file = file
@@ -113,8 +113,10 @@ class JournalSource:
 
     def _look(self) -> None:
         """Read what has been added."""
-        with suppress(MelliteError):  # a line is being written: the next look finds it whole
+        try:
             self._load()
+        except MelliteError as error:  # a line may be being written: the next look finds it whole
+            self.problems = [f"{error}; what was read before is shown"]
 
     def _record(self, id: str) -> Record | None:
         return self._calls.get(int(id)) if id.isdecimal() else None

@@ -171,6 +171,22 @@ def test_a_log_that_is_deleted_meanwhile(tmp_path: Path) -> None:
         assert process.stderr.read() == ""
 
 
+def test_a_journal_that_is_damaged_meanwhile(tmp_path: Path) -> None:
+    """That something else has changed a journal is said, by the list and by whatever reads it again."""
+    path = journaled(tmp_path / "journal")
+    with mellite.viewer.serve(path) as viewer:
+        assert got(f"{viewer.url}api/calls?brief=1").json["problems"] == []
+        records = path / "records"
+        records.write_bytes(b"something else\n" + records.read_bytes())
+        for asked in ("calls/4", "calls/4/timeline", "runs", "diff?left=4&right=5"):
+            answer = got(f"{viewer.url}api/{asked}")
+            assert (answer.status, list(answer.json)) == (503, ["error"]), asked
+            assert "was changed by something else" in answer.json["error"]
+        (problem,) = got(f"{viewer.url}api/calls?brief=1").json["problems"]
+        assert "is damaged" in problem
+        assert "what was read before is shown" in problem
+
+
 def test_a_reader_of_events_that_goes_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A page that is closed before its first event is no error that anybody is told of, and others go on to read."""
     path = logged(tmp_path / "log.db", 1)

@@ -7,6 +7,8 @@ import os
 from functools import lru_cache
 from typing import Any, Final, final
 
+import msgspec
+
 from ...values.errors import InvalidJournal
 from ...values.provider_json import Json, JsonObject
 from .json_values import read_raw
@@ -183,13 +185,23 @@ class Index:
         return max(self.calls, default=0) + 1
 
     def line(self, place: Place) -> Line:
-        """Read a line again."""
+        """Read a line again.
+
+        Raises:
+            InvalidJournal: if it is not there any more: something else has changed the file.
+        """
         begin, length = place
         if self._descriptor >= 0 and hasattr(os, "pread"):  # Windows has none
-            return read_line(os.pread(self._descriptor, length, begin))
-        with open(self.path, "rb") as file:
-            file.seek(begin)
-            return read_line(file.read(length))
+            data = os.pread(self._descriptor, length, begin)
+        else:
+            with open(self.path, "rb") as file:
+                file.seek(begin)
+                data = file.read(length)
+        try:
+            return read_line(data)
+        except msgspec.DecodeError as error:
+            msg = f"the journal {self.path!r} was changed by something else: the record at byte {begin} is gone"
+            raise InvalidJournal(msg, path=self.path, offset=begin) from error
 
     def closed(self) -> None:
         """Note that the file has been closed: from then on it is opened for each look into it."""

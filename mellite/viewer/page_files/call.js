@@ -32,7 +32,7 @@ export async function callView(app, id) {
     call.response ? raw("response", async () => (await whole()).response) : null,
     raw("everything", whole),
   );
-  app.show(view, "calls");
+  app.show(view, "calls", `call ${id}`);
   if (call.state === "unsettled" && app.source.isLive) app.ending = growing(app, call, view);
 }
 

@@ -19,7 +19,7 @@ export async function diffView(app, left, right) {
     button("compare others", () => app.forget()),
     found.pairs.map(pairView),
   );
-  app.show(view, "calls");
+  app.show(view, "calls", `${left} compared with ${right}`);
 }
 
 function totals(told, changed) {

@@ -9,14 +9,14 @@ const TALLEST = 15_000_000; // browsers lay out no more; beyond it, one pixel of
 const BEYOND = 6;
 const PRINTING = ["beforeprint", "afterprint"];
 
-export async function listView(app, choice) {
+export async function listView(app, choice, place) {
   const found = make("p", { class: "found", role: "status" }, "…");
   const wrong = make("div", { class: "problems" });
   const rows = new Rows(app, choice, found, wrong);
   const fields = fieldsOf(choice);
   const view = make("section", { class: "list", "aria-label": "calls" }, filters(app, choice, fields), found, wrong, rows.element);
-  app.show(view, "calls");
-  rows.start().then(() => facets(app, fields, choice)); // the calls first
+  app.show(view, "calls", choice.q ? `calls with ${oneLine(choice.q, 50)}` : "calls");
+  rows.start(place).then(() => facets(app, fields, choice)); // the calls first
   return rows;
 }
 
@@ -90,7 +90,7 @@ function filters(app, choice, fields) {
 }
 
 async function facets(app, fields, choice) {
-  const known = await app.facets();
+  const known = await app.facets().catch(() => ({ models: [], tags: [] })); // that nobody answers is said of the calls
   for (const [field, values, name] of [
     [fields.model, known.models, "model"],
     [fields.tag, known.tags, "tag"],
@@ -115,6 +115,7 @@ class Rows {
     this.total = 0;
     this.pages = new Map();
     this.chosen = -1;
+    this.scrolled = 0;
     this.items = make("ul", { class: "rows", "aria-label": "calls" });
     this.element = make("div", { class: "viewport", tabindex: "-1" }, this.items);
     this.element.addEventListener("scroll", () => this.draw());
@@ -127,10 +128,22 @@ class Rows {
     for (const name of PRINTING) window.addEventListener(name, this.printing);
   }
 
-  async start() {
+  // Show the rows, where one was when one left them.
+  async start(place = null) {
     await this.page(0);
     this.resized.observe(this.element);
     this.draw();
+    if (place === null || !this.element.isConnected) return;
+    this.element.scrollTop = place.top;
+    this.chosen = place.chosen;
+    if (this.chosen >= 0) await this.page(Math.floor(this.chosen / ROWS_AT_ONCE));
+    this.draw();
+    const isFree = [document.body, this.app.view].includes(document.activeElement);
+    if (isFree) this.items.querySelector(`[data-at="${this.chosen}"] a`)?.focus({ preventScroll: true });
+  }
+
+  get place() {
+    return { top: this.scrolled, chosen: this.chosen };
   }
 
   stop() {
@@ -146,9 +159,11 @@ class Rows {
       answer = await this.app.source.calls(this.choice, number * ROWS_AT_ONCE, ROWS_AT_ONCE);
     } catch (error) {
       this.pages.delete(number);
+      if (error.name === "AbortError") return; // another view is wanted
       this.found.textContent = `not found out: ${error.message}`;
       return;
     }
+    if (number > 0 && answer.total !== this.total) this.pages.clear(); // others have come on top: all rows have moved
     this.pages.set(number, answer.calls);
     this.total = answer.total;
     const of = answer.of > answer.total ? ` of ${count(answer.of)}` : "";
@@ -169,6 +184,7 @@ class Rows {
     this.items.style.height = `${shown}px`;
     const room = this.element.clientHeight;
     const scroll = this.element.scrollTop;
+    if (this.element.isConnected) this.scrolled = scroll;
     const scale = shown > room && whole > shown ? (whole - room) / (shown - room) : 1;
     const seen = Math.floor((scroll * scale) / height);
     const first = this.isPrinted ? 0 : Math.max(0, seen - BEYOND);
@@ -209,7 +225,11 @@ class Rows {
   item(row, at, key) {
     const place = { "data-at": at, "data-key": key, "aria-setsize": this.total, "aria-posinset": at + 1 };
     if (row === null) return make("li", { ...place, class: "row waiting" }, "…");
-    return make("li", { ...place, class: "row" }, compareBox(this.app, row), rowLink(row));
+    const link = rowLink(row);
+    link.addEventListener("click", () => {
+      this.chosen = at; // to come back to
+    });
+    return make("li", { ...place, class: "row" }, compareBox(this.app, row), link);
   }
 
   // Choose the row after or before, and bring it into view.

@@ -31,6 +31,8 @@ class App {
     this.rows = null;
     this.ending = null;
     this.latest = "#/";
+    this.title = "";
+    this.places = new Map();
     this.asked = null;
     this.view = make("main", { id: "view", tabindex: "-1" });
     this.name = make("span", { class: "source" });
@@ -75,13 +77,17 @@ class App {
     this.route();
     this.source.about().then((about) => {
       this.name.textContent = shortPath(about.name);
-      document.title = `${shortPath(about.name)} · mellite view`;
       this.name.title = `${about.kind} ${about.name}`;
+      this.entitle();
     });
   }
 
+  // The models and tags there are, asked for once for as long as one stays with lists; again after an error.
   facets() {
-    this.asked ??= this.source.facets();
+    this.asked ??= this.source.facets().catch((error) => {
+      this.asked = null;
+      throw error;
+    });
     return this.asked;
   }
 
@@ -89,11 +95,13 @@ class App {
     this.hash = location.hash;
     const [path, query] = (location.hash.slice(1) || "/").split("?", 2);
     this.leave();
+    const isLeft = this.source.begin();
     this.view.setAttribute("aria-busy", "true");
     try {
       const parts = path.split("/").slice(1).map((part) => decodeURIComponent(part));
       await this.open(parts, new URLSearchParams(query || ""));
     } catch (error) {
+      if (isLeft()) return; // another view is being made
       this.nothing(`this cannot be shown: ${error.message}`);
     }
     this.view.removeAttribute("aria-busy");
@@ -118,19 +126,24 @@ class App {
         return this.ending;
       default:
         this.latest = location.hash || "#/";
-        this.rows = await listView(this, choiceOf(parameters));
+        this.rows = await listView(this, choiceOf(parameters), this.places.get(this.latest));
         return this.rows;
     }
   }
 
   leave() {
-    this.rows?.stop();
+    if (this.rows) {
+      this.rows.stop();
+      this.places.set(this.latest, this.rows.place);
+    } else this.asked = null; // there may be others when one comes back
     this.ending?.();
     this.rows = this.ending = null;
   }
 
-  show(view, name) {
+  show(view, name, title = name) {
     const isFirst = this.view.firstChild === null;
+    this.title = title;
+    this.entitle();
     this.view.replaceChildren(view);
     this.view.scrollTop = 0;
     window.scrollTo(0, 0);
@@ -143,13 +156,20 @@ class App {
     if (!isFirst && document.activeElement === document.body) this.view.focus({ preventScroll: true });
   }
 
+  // Name the view for the tab, the history, and those who listen.
+  entitle() {
+    document.title = [this.title, this.name.textContent, "mellite view"].filter(Boolean).join(" · ");
+    this.view.setAttribute("aria-label", this.title);
+  }
+
   nothing(words) {
-    this.show(make("section", { class: "nothing" }, make("p", {}, words), link("to the list", this.latest)), "");
+    this.show(make("section", { class: "nothing" }, make("p", {}, words), link("to the list", this.latest)), "", "nothing");
   }
 
   // Show other calls without losing where one is in the fields.
   choose(choice) {
     history.replaceState(null, "", listHash(choice));
+    this.places.delete(listHash(choice));
     const focused = document.activeElement?.id;
     const at = document.activeElement?.selectionStart;
     this.route().then(() => {

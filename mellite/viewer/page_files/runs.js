@@ -53,7 +53,7 @@ export async function runView(app, id) {
     make("ol", { class: run.total_usd ? "tree costed" : "tree", "aria-label": "parts of the run" }, (run.parts || []).map((part) => branch(part, span, run.total_usd, 0))),
     (run.samplings || []).map(sampling),
   );
-  app.show(view, "runs");
+  app.show(view, "runs", run.name);
 }
 
 function time(text) {

@@ -7,17 +7,36 @@ import { tail } from "./long_texts.js";
 class Served {
   constructor() {
     this.isLive = true;
+    this.leaving = new AbortController();
   }
 
-  async asked(path) {
+  // What was asked for the view before is not wanted any more. Returns what tells whether that is so of this view, too.
+  begin() {
+    this.leaving.abort();
+    this.leaving = new AbortController();
+    const { signal } = this.leaving;
+    return () => signal.aborted;
+  }
+
+  async asked(path, signal = this.leaving.signal) {
     let response;
     try {
-      response = await fetch(`api/${path}`, { credentials: "omit", cache: "no-store" });
-    } catch {
+      response = await fetch(`api/${path}`, { credentials: "omit", cache: "no-store", signal });
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
       throw new Error("nobody answers; is `mellite view` still running?");
     }
+    if (response.status === 404 && !response.headers.get("content-type")?.startsWith("application/json")) {
+      throw new Error("this address is not valid any more: open the one that `mellite view` has printed since");
+    }
     if (response.status === 404) return null;
-    const body = await response.json().catch(() => ({ error: `the server says ${response.status}` }));
+    let body;
+    try {
+      body = await response.json();
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Error(response.ok ? "the answer broke off" : `the server says ${response.status}`);
+    }
     if (!response.ok) throw new Error(body.error || `the server says ${response.status}`);
     return body;
   }
@@ -54,7 +73,7 @@ class Served {
   }
 
   facets() {
-    return this.asked("facets");
+    return this.asked("facets", null); // for all lists
   }
 
   costs() {
@@ -62,7 +81,7 @@ class Served {
   }
 
   about() {
-    return this.asked("source");
+    return this.asked("source", null);
   }
 
   difference(left, right) {
@@ -101,6 +120,13 @@ class Kept {
     this.rows = rows;
     this.packed = packed;
     this.unpacked = null;
+    this.views = 0;
+  }
+
+  begin() {
+    this.views += 1;
+    const own = this.views;
+    return () => own !== this.views;
   }
 
   async details() {

@@ -28,7 +28,7 @@ export async function timelineView(app, id) {
       ? make("div", { class: "verdicts" }, make("h3", {}, "checks"), make("ul", {}, checks.map(verdictItem)))
       : null,
   );
-  app.show(view, "calls");
+  app.show(view, "calls", `timeline of call ${id}`);
 }
 
 function summary(found, whole) {
