@@ -27,7 +27,7 @@ from .replaying.claims import Match, part_of
 from .replaying.cutting import Cut
 from .replaying.transport import DEADLINE, ReplayTransport
 from .secrets.redaction import Redaction
-from .secrets.scan import SecretScan
+from .secrets.scan import SecretScan, allowed_texts
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -166,7 +166,7 @@ class CassetteTransport:
             durability=durability,
             replaying=replaying,
         )
-        self._allowed = allowed
+        self._allowed = allowed_texts(allowed)
         self._durable = durability == "power"
         self._about = about
         self._part: str | None = replaying.get("part")

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 import msgspec
 from attrs import Factory, field, frozen
 
-from ...values.errors import InvalidCassette, UnsafeCassette
+from ...values.errors import ConfigurationError, InvalidCassette, UnsafeCassette
 from ...values.secrets.names import named_secrets
 from ...values.secrets.other_forms import decoded, long_words, plain_forms
 from ...values.secrets.shapes import masked, may_match, shapes_in
@@ -26,7 +26,7 @@ from ..interactions import Cassette, HttpInteraction, Interaction, WebSocketInte
 from .condensing import Text, condensed, joined, leaves, together
 from .redaction import REDACTED, Redaction
 
-__all__ = ["Finding", "SecretScan", "credentials"]
+__all__ = ["Finding", "SecretScan", "allowed_texts", "credentials"]
 
 #: A shorter credential could be a word of any text.
 _SHORTEST: Final = 8
@@ -53,6 +53,22 @@ def _forms(value: str) -> set[str]:
     return {value, *plain, quote(value, safe="", errors="replace"), *as_bytes}
 
 
+def allowed_texts(allowed: Collection[str]) -> tuple[str, ...]:
+    """Return the texts that may be stored though they look like secrets.
+
+    Raises:
+        ConfigurationError: for anything but a list of texts. A str would allow each of its letters.
+    """
+    if isinstance(allowed, (str, bytes)) or not isinstance(allowed, Iterable):
+        msg = f"'allowed' is a list of texts, as in allowed=['sk-example-0123'], not a {type(allowed).__name__}"
+        raise ConfigurationError(msg)
+    texts = tuple(allowed)
+    if not all(isinstance(text, str) and text.strip() for text in texts):
+        msg = "'allowed' is a list of texts; one of them is empty, or not a str"
+        raise ConfigurationError(msg)
+    return texts
+
+
 @frozen
 class SecretScan:
     """A search for secrets in interactions, cassettes and texts.
@@ -62,6 +78,9 @@ class SecretScan:
             of the environment variables whose names sound secret, as ``OPENAI_API_KEY`` does.
         allowed: texts that look like secrets but are none, such as the key in an example.
 
+    Raises:
+        ConfigurationError: if `allowed` is not several texts.
+
     Example:
         >>> scan = SecretScan({"correct horse battery": "MY_PASSWORD"})
         >>> [str(one) for one in scan.text("Is it 'correct horse battery', or sk-abcdefghijklmnopqrstuvwxyz?")]
@@ -69,7 +88,7 @@ class SecretScan:
     """
 
     known: Mapping[str, str] = field(factory=lambda: named_secrets(os.environ), repr=lambda known: f"<{len(known)}>")
-    allowed: Collection[str] = field(default=(), kw_only=True)
+    allowed: Collection[str] = field(default=(), kw_only=True, converter=allowed_texts)
     _needles: tuple[tuple[str, str], ...] = field(
         default=Factory(
             lambda self: tuple([(form, name) for value, name in self.known.items() for form in _forms(value)]),

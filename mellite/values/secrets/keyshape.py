@@ -8,7 +8,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-__all__ = ["KeyShape"]
+__all__ = ["KeyShape", "is_allowed"]
 
 # What a key may stand after: no letter or digit, unless it ends an escape (\n, \u001b, %3D) or an ANSI colour.
 _BEFORE: Final = (
@@ -26,6 +26,17 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9_+/-]+")
 
 def _marks(written: str) -> tuple[str, ...]:
     return tuple(written.split())
+
+
+def is_allowed(secret: str, allowed: Collection[str]) -> bool:
+    """Return whether what looks like a secret is one of the allowed texts, give or take what was found around it.
+
+    Example:
+        >>> is_allowed("sk-example-0123456789.", ["sk-example-0123456789"]), is_allowed("sk-0123456789", ["sk-", ""])
+        (True, False)
+    """
+    # At least half of it: "sk-" would allow every key of that form, and an empty text all there are.
+    return any(secret in one or (one in secret and 2 * len(one) >= len(secret)) for one in allowed)
 
 
 @frozen
@@ -71,7 +82,7 @@ class KeyShape:
         """Return the first secret of this kind in *text* that is not *allowed*; None if there is none."""
         for found in self.matches(text):
             secret: str = found.group()
-            if not any(one in secret or secret in one for one in allowed):
+            if not is_allowed(secret, allowed):
                 return secret
         return None
 

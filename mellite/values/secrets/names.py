@@ -235,7 +235,6 @@ _SECRET_VARIABLE: Final = re.compile(
     "|".join([f"(?<![A-Z]){row.word}(?![A-Z])" if row.whole else row.word for row in VARIABLE_WORDS])
 )
 _SHORTEST: Final = 12
-_HARMLESS: Final = frozenset({"fixture", "test", "test-key"})
 # Where something is, not what it is: a file, an address without a password in it.
 _FILE: Final = re.compile(r"(?:~?/|\.{1,2}/|[A-Za-z]:\\)[^\r\n]*")
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]*:[^@?\s]*")
@@ -257,10 +256,7 @@ def named_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         value: name
         for name, value in environment.items()
-        if len(value) >= _SHORTEST
-        and value not in _HARMLESS
-        and _SECRET_VARIABLE.search(name.upper())
-        and not _is_place(value)
+        if len(value) >= _SHORTEST and _SECRET_VARIABLE.search(name.upper()) and not _is_place(value)
     }
 
 

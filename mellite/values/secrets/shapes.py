@@ -11,7 +11,7 @@ from attrs import frozen
 
 from .cloud_keys import CLOUD_KEYS
 from .general_forms import GENERAL_FORMS
-from .keyshape import KeyShape
+from .keyshape import KeyShape, is_allowed
 from .model_keys import MODEL_KEYS
 from .other_forms import long_words, plain_forms
 from .service_keys import SERVICE_KEYS
@@ -177,7 +177,7 @@ def _without(text: str, shape: KeyShape, allowed: Collection[str]) -> str:
     kept = 0
     for start, end in spans:
         secret = text[start:end]
-        if start >= kept and not any(one in secret or secret in one for one in allowed):
+        if start >= kept and not is_allowed(secret, allowed):
             pieces += [text[kept:start], REDACTED]
             kept = end
     return "".join(pieces) + text[kept:] if pieces else text

@@ -9,6 +9,7 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -27,12 +28,13 @@ from mellite.cassettes import (
     WebSocketInteraction,
     WebSocketOpen,
     load_cassette,
+    use,
 )
 from mellite.cassettes.interactions import Interaction
 from mellite.cassettes.secrets.scan import Finding, SecretScan, credentials
-from mellite.errors import UnsafeCassette
+from mellite.errors import ConfigurationError, UnsafeCassette
 from mellite.values.secrets.names import named_secrets
-from mellite.values.secrets.shapes import shapes_in
+from mellite.values.secrets.shapes import looks_secret, masked, shapes_in
 from tests.values.secrets.made_up import KEYS, kind
 
 PLAIN = SecretScan({})
@@ -328,6 +330,44 @@ def test_what_is_allowed() -> None:
     assert scan.text(f"{KEY} and documented value") == ()
     assert reasons(scan.text(KEY + KEY)) == set()
     assert reasons(scan.text("".join(KEYS["Groq key"]))) == {"Groq key"}
+
+
+@pytest.mark.parametrize("allowed", [["sk-"], ["s"], [KEY[: len(KEY) // 3]]])
+def test_the_beginning_of_a_key_allows_none(allowed: list[str]) -> None:
+    """What all keys of a form begin with, or have in them, does not allow these."""
+    scan = SecretScan({}, allowed=allowed)
+    assert reasons(scan.text(KEY)) == {kind("key of OpenAI's form")}
+    assert masked(f"{KEY} it is", allowed=allowed) == "[REDACTED] it is"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "words"), [(KEY, "not a str"), ([""], "is empty"), ([3], "not a str"), (3, "not a int")]
+)
+def test_what_cannot_be_allowed(allowed: Any, words: str, tmp_path: Path) -> None:
+    """A str, whose every letter would allow something, and an empty text, which is in all, are refused at all doors."""
+    for door in (
+        lambda: SecretScan({}, allowed=allowed),
+        lambda: use(tmp_path / "case.json", mode="all", allowed=allowed),
+    ):
+        with pytest.raises(ConfigurationError, match=f"'allowed' is a list of texts.*{words}"):
+            door()
+
+
+def test_looking_and_masking_by_what_is_known() -> None:
+    """Known secrets are found and masked whatever they look like, those that are allowed excepted."""
+    assert looks_secret("it is correct horse", ["correct horse"])
+    assert not looks_secret("it is correct horse", ["battery"])
+    assert masked("horse and staple", ["horse", "staple", ""], allowed=["staple"]) == "[REDACTED] and staple"
+
+
+def test_keys_in_lines_of_base64_that_stand_apart() -> None:
+    """Each piece of base64 is put together of its own lines: a key across a line break of the first is found."""
+    first, second = (
+        base64.b64encode(f"{'a b ' * 20}{text}{' c d' * 20}".encode()).decode() for text in (KEY, "nothing")
+    )
+    lines = ["\n".join([piece[at : at + 64] for at in range(0, len(piece), 64)]) for piece in (first, second)]
+    assert reasons(PLAIN.text(f"{lines[0]}\n\nand {'this is another one, ' * 2}\n\n{lines[1]}")) != set()
+    assert reasons(PLAIN.text(f"{lines[1]}\n\nand {'this is another one, ' * 2}\n\n{lines[1]}")) == set()
 
 
 # --- errors -----------------------------------------------------------------------------------------
