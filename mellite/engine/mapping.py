@@ -30,7 +30,7 @@ from ..loops.places import check_concurrency
 from ..strategies.requirements import Requirement, as_requirements
 from ..strategies.requirements.requirement import Check
 from ..strategies.sampling import RejectionSampling, SamplingResult, Strategy
-from ..thunk.thunk import AnyThunk
+from ..thunk.thunk import AnyThunk, ModelOutputThunk
 from ..values.errors import InvalidRequest
 from ..values.paths import path_of
 from ..values.prices.totals import Totals
@@ -48,12 +48,14 @@ if TYPE_CHECKING:
 __all__ = ["Map", "map"]
 
 
+T = TypeVar("T")
+Thunk = TypeVar("Thunk", bound=AnyThunk)
 Item = TypeVar("Item", bound=Settlement)
 
 
 @overload
 def map(
-    items: Iterable[AnyThunk] | AsyncIterable[AnyThunk],
+    items: Iterable[Thunk] | AsyncIterable[Thunk],
     *,
     on: Any = "local",
     journal: str | os.PathLike[str] | None = None,
@@ -61,12 +63,12 @@ def map(
     concurrency: int = 256,
     progress: bool = True,
     collect: type[list[Any]] | str | os.PathLike[str] | None = None,
-) -> Map[AnyThunk]: ...
+) -> Map[Thunk]: ...
 
 
 @overload
 def map(
-    items: Iterable[AnyThunk] | AsyncIterable[AnyThunk],
+    items: Iterable[ModelOutputThunk[T]] | AsyncIterable[ModelOutputThunk[T]],
     *,
     on: Any = "local",
     strategy: Strategy,
@@ -76,12 +78,12 @@ def map(
     concurrency: int = 256,
     progress: bool = True,
     collect: type[list[Any]] | str | os.PathLike[str] | None = None,
-) -> Map[SamplingResult[Any]]: ...
+) -> Map[SamplingResult[T]]: ...
 
 
 @overload
 def map(
-    items: Iterable[AnyThunk] | AsyncIterable[AnyThunk],
+    items: Iterable[ModelOutputThunk[T]] | AsyncIterable[ModelOutputThunk[T]],
     *,
     on: Any = "local",
     requirements: Requirement | Check | Sequence[Requirement | Check],
@@ -90,7 +92,7 @@ def map(
     concurrency: int = 256,
     progress: bool = True,
     collect: type[list[Any]] | str | os.PathLike[str] | None = None,
-) -> Map[SamplingResult[Any]]: ...
+) -> Map[SamplingResult[T]]: ...
 
 
 def map(

@@ -25,6 +25,16 @@ async def results(thunk: ModelOutputThunk[int]) -> None:
     assert_type(result.parsed_repr, int | None)
 
 
+async def mapped(thunks: list[ModelOutputThunk[int]]) -> None:
+    """What a map gives has the output types of its items."""
+    async for thunk in mellite.engine.map(thunks):
+        assert_type(thunk, ModelOutputThunk[int])
+    async for result in mellite.engine.map(thunks, strategy=BestOfN(2)):
+        assert_type(result, SamplingResult[int])
+    async for result in mellite.engine.map(thunks, requirements=[length(max=9)]):
+        assert_type(result, SamplingResult[int])
+
+
 def mistakes(thunk: ModelOutputThunk[str]) -> None:
     """A misspelled argument, a wrong type and a third argument by position are errors that the checkers expect."""
     MajorityVote(3, kez="numeric")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
