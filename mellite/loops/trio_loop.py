@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from . import forking
 
 if TYPE_CHECKING:
     import trio
 
-__all__ = ["TrioLoop", "TrioWaiter"]
+__all__ = ["TrioLoop", "TrioWaiter", "note_end"]
+
+#: The tokens of runs that have cancelled their system tasks.
+_ending: Final[weakref.WeakSet[trio.lowlevel.TrioToken]] = weakref.WeakSet()
+
+
+def note_end(token: trio.lowlevel.TrioToken) -> None:
+    """Note that a run has cancelled its system tasks."""
+    _ending.add(token)
 
 
 @final
@@ -103,8 +112,8 @@ class TrioLoop:
         return self.process != forking.process.number
 
     def is_ending(self) -> bool:
-        """Whether the loop is closed."""
-        return self.is_closed()
+        """Whether the run is over, or has cancelled its system tasks."""
+        return self.is_closed() or self.token in _ending
 
     def note_end(self) -> None:
         """Do nothing: trio lets tasks run to its very end."""

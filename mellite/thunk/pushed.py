@@ -178,10 +178,17 @@ class PushedAudience(Audience):
         self._flight = self._paused = None
         self.pull(_after(held, rest) if held else rest)
 
-    def break_off(self, why: BaseException) -> None:
-        """Settle as cancelled: the program is being ended."""
+    def break_off(self, why: BaseException) -> bool:
+        """Settle as cancelled: the program is being ended; return whether one who waits raises that.
+
+        Where the loop itself calls, raising it ends the loop. On trio a task does, of which trio takes that amiss.
+        """
+        is_raised = loops.in_trio_task() and self.has_raiser()
+        if is_raised:
+            self.interrupt = why
         self._flight = self._paused = None
         self.settle_pushed(cancelled=type(why).__name__)
+        return is_raised
 
     # From consumers, in any thread.
 

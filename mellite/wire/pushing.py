@@ -247,7 +247,10 @@ class Pushing:
 
     def _arrived(self) -> None:
         """Take what has come: more of the answer, its end, or the deadline."""
-        if self._is_paused or self._sink is None:
+        sink = self._sink
+        if sink is None or self._is_paused:
+            if sink is not None and sink.generation.loop.is_ending():  # nobody will want more
+                self._leave()
             return
         try:
             self._step(self)
@@ -256,9 +259,8 @@ class Pushing:
         except BaseException as error:
             sink = self._sink
             self.abort()
-            if sink is not None:
-                sink.break_off(error)
-            raise
+            if sink is None or not sink.break_off(error):
+                raise
 
     def _leave(self, failure: Exception | None = None) -> None:
         """Leave what follows to a task."""
@@ -314,7 +316,7 @@ class Pushing:
             return
         if answer is None:
             begun, self._has_started = self._has_started, True
-            self._end_with(events[begun:])
+            self._finish(events[begun:])
             return
         sink = self._sink
         self.abort()
@@ -428,7 +430,7 @@ class Pushing:
             parser.over = False
             self._leave()
             return
-        self._end_with(events)
+        self._finish(events)
 
     def _parse(self, parser: Parser, data: bytes, events: Sequence[Event] = ()) -> None:
         """Push what a piece of a stream stands for."""
@@ -476,13 +478,10 @@ class Pushing:
         if not response.is_coming or sent.is_expired or self._taken > PIECE:
             self._finish()
 
-    def _end_with(self, events: Sequence[Event]) -> None:
-        if self._sink is not None:
+    def _finish(self, events: Sequence[Event] = ()) -> None:
+        """End after the last events: give back the connection and the place."""
+        if events and self._sink is not None:
             self._sink.push(events)
-        self._finish()
-
-    def _finish(self) -> None:
-        """End after the last event: give back the connection and the place."""
         sink = self._sink
         self.abort()
         if sink is not None:

@@ -46,6 +46,6 @@ class Sink(Interface):
         """Pull the rest in a task."""
         ...
 
-    def break_off(self, why: BaseException) -> None:
-        """Take note that the program is being ended."""
+    def break_off(self, why: BaseException) -> bool:
+        """Take note that the program is being ended; return whether one who waits raises that, and nobody else must."""
         ...

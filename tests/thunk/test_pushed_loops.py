@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import trio
 import uvloop
 
 import mellite
@@ -16,11 +17,11 @@ from mellite.backends import LiveBackend
 from mellite.providers.openai import chat_route
 from mellite.wire.framing import SseDecoder
 from mellite.wire.transports.http1 import Http1Transport
-from tests.thunk.test_pushed import warm
+from tests.thunk.test_pushed import round_trip, tokens, warm
 from tests.thunk.test_waiting_for_places import held_up, prompts
-from tests.wire.answers import JSON, WHOLE, chunk
-from tests.wire.server import Server, answer, gate, piece, serve
-from tests.wire.test_pushing import HEAD, asking
+from tests.wire.answers import JSON, STREAM, WHOLE, chunk
+from tests.wire.server import CLOSE, LAST, Server, answer, gate, piece, serve
+from tests.wire.test_pushing import HEAD, asking, at_once
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,47 @@ def test_a_loop_that_ends(server: Server, factory: Callable[[], Any], is_warm: b
     assert told == ["the generation was cancelled: event loop closed"]
 
 
+RUNNING = {
+    "it waits for more": ([piece(tokens(5)), gate("never")], 256),
+    "more came than is wanted": ([at_once(piece(tokens(600))), gate("never")], 1),
+    "all has come, and is not wanted yet": ([at_once(piece(tokens(600) + STREAM), LAST)], 1),
+    "it broke off behind more than is wanted": ([at_once(piece(tokens(600))), CLOSE], 1),
+}
+
+
+@pytest.mark.parametrize("case", RUNNING)
+def test_a_run_of_trio_that_ends(server: Server, case: str) -> None:
+    """A generation that is running then is cancelled, wherever it stands, and a thread that waits for it is told."""
+    steps, ahead = RUNNING[case]
+    told: list[str] = []
+
+    def wait(thunk: mellite.ModelOutputThunk[str]) -> None:
+        try:
+            thunk.result(20)
+        except mellite.errors.GenerationCancelled as error:
+            told.append(str(error))
+
+    async def main() -> tuple[mellite.ModelOutputThunk[str], list[threading.Thread], Any]:
+        transport = Http1Transport()
+        thunk = asking(server.script(HEAD, *steps), transport).generate("hi")
+        events = thunk.events(ahead=ahead)
+        for _ in range(3):
+            await anext(events)
+        threads = [threading.Thread(target=wait, args=(thunk,))] * (ahead > 1)  # it would want more
+        for thread in threads:
+            thread.start()
+        await round_trip(server, transport)
+        return thunk, threads, events
+
+    thunk, threads, _ = trio.run(main)
+    for thread in threads:
+        thread.join(20)
+    why = str(thunk.outcome and thunk.outcome.error)
+    assert (thunk.state, why) == ("cancelled", "the generation was cancelled: event loop closed")
+    assert told == [why] * len(threads)
+    server.no_connections()
+
+
 class Interrupted(SseDecoder):
     """A decoder during whose work the user presses Ctrl-C."""
 
@@ -88,6 +130,24 @@ def test_ctrl_c_ends_the_program(server: Server, is_warm: bool) -> None:
         runner.run(main())
     assert thunks[0].state == "cancelled"
     assert str(thunks[0].outcome and thunks[0].outcome.error).endswith("KeyboardInterrupt")
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda backend: backend, mellite.RateLimit, mellite.Retry], ids=["alone", "watched", "tried"]
+)
+def test_ctrl_c_ends_the_program_on_trio(server: Server, wrap: Callable[[Any], Any]) -> None:
+    """An interrupt where bytes arrive is raised by who waits for the answer: trio takes it amiss of any other task."""
+    thunks: list[mellite.ModelOutputThunk[str]] = []
+
+    async def main() -> None:
+        url = server.script(HEAD, piece(chunk("a ")), gate("never")).url
+        route = chat_route(api_key=None, model="m", base_url=f"{url}/v1").with_(framing=Interrupted)
+        thunks.append(wrap(LiveBackend(route, transport=Http1Transport())).generate("hi"))
+        await thunks[0]
+
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(main)
+    assert thunks[0].state == "cancelled"
 
 
 def test_threads_wait_for_one_another(server: Server) -> None:

@@ -220,11 +220,12 @@ class Trial:
         """Leave what follows to a task, with all attempts that may be needed."""
         self._pump.go_on(self._followed(rest))
 
-    def break_off(self, why: BaseException) -> None:
+    def break_off(self, why: BaseException) -> bool:
         """Hand on that the program is being ended."""
         pump = self._pump
         self._forget()
-        pump.break_off(why)
+        is_raised: bool = pump.break_off(why)
+        return is_raised
 
     # From the pump.
 

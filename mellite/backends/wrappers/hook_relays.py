@@ -79,11 +79,12 @@ class HookRelay:
         self.flight = None  # likewise
         self._pump.go_on(self._passed(rest))
 
-    def break_off(self, why: BaseException) -> None:
+    def break_off(self, why: BaseException) -> bool:
         """Hand on that the program is being ended."""
         self._notes.is_over = True
-        self._pump.break_off(why)
+        is_raised: bool = self._pump.break_off(why)
         self._pump = None  # likewise
+        return is_raised
 
     def _passed(self, rest: AsyncGenerator[Batch, None]) -> AsyncGenerator[Batch, None]:
         return passed_in_batches(rest, self._notes)

@@ -124,11 +124,12 @@ class Relay:
         self.flight = None  # likewise
         self._pump.go_on(self._watched(rest))
 
-    def break_off(self, why: BaseException) -> None:
+    def break_off(self, why: BaseException) -> bool:
         """Hand on that the program is being ended."""
         self._over()
-        self._pump.break_off(why)
+        is_raised: bool = self._pump.break_off(why)
         self._pump = None  # likewise
+        return is_raised
 
     # From the pump.
 

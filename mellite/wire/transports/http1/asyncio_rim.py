@@ -269,6 +269,15 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         if self.is_expired:
             raise TimeoutError
 
+    def call_back(self, notify: Callable[[], None]) -> None:
+        """Call *notify* from now on, in place of waking a reader."""
+        self.notify = notify
+
+    def leave(self) -> None:
+        """Call back no more: a task waits from now on."""
+        self.notify = None
+        self.watch(None)
+
     def watch(self, deadline: float | None) -> None:
         """Set when to tell that nothing came, by the loop's clock; None for never."""
         # One timer for many waits: while data keeps coming it is left where it is, and looks at the deadline when it

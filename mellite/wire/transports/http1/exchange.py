@@ -83,7 +83,7 @@ def send_now(pool: Pool, request: HttpRequest, notify: Callable[[], None]) -> Se
     except BaseException:
         pool.drop(connection)
         raise
-    connection.notify = notify
+    connection.call_back(notify)
     return SentRequest(pool, connection, incoming, request, notify)
 
 
@@ -265,11 +265,10 @@ class _Response(ArrivingResponse):
     def begin(self, request: HttpRequest, notify: Callable[[], None]) -> SentRequest | None:
         """Call back from now on, on a connection that does; see `ArrivingResponse.begin`."""
         connection, pool = self._connection, self._pool
-        if connection is None or pool is None or not pool.pushes:
+        if connection is None or pool is None:
             return None
-        pushing = cast("PushingConnection", connection)
-        pushing.notify = notify
-        return SentRequest(pool, pushing, self._incoming, request, notify)
+        connection.call_back(notify)
+        return SentRequest(pool, connection, self._incoming, request, notify)
 
     async def aclose(self) -> None:
         """Give back or close the connection; see `HttpResponse.aclose`."""
@@ -295,7 +294,7 @@ class SentRequest:
     def __init__(
         self,
         pool: Pool,
-        connection: PushingConnection,
+        connection: Connection,
         incoming: Incoming,
         request: HttpRequest,
         notify: Callable[[], None],
@@ -380,8 +379,7 @@ class SentRequest:
 
     def _leave(self) -> None:
         if self._has_connection():
-            self._connection.notify = None
-            self._connection.watch(None)
+            self._connection.leave()
 
 
 @final

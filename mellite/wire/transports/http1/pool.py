@@ -19,13 +19,18 @@ _CLOSED: Final = "the transport was closed"
 
 
 class Connection(Protocol):
-    """A connection to one origin, for one exchange at a time; see `AsyncioConnection` and `TrioConnection`."""
+    """A connection to one origin, for one exchange at a time; see `AsyncioConnection` and `TrioConnection`.
+
+    Attributes:
+        is_expired: whether the time set by `watch` has passed, and nothing came.
+    """
 
     origin: Origin
     proxy: Proxy | None
     incoming: Incoming | None
     idle_since: float
     is_usable: bool
+    is_expired: bool
 
     async def send(self, head: bytes, body: bytes, incoming: Incoming, timeout: float | None) -> None:
         """Write a request; its answer fills `incoming`."""
@@ -35,32 +40,12 @@ class Connection(Protocol):
         """Wait until more of the answer has come, or its end."""
         ...
 
-    def rest(self, now: float) -> bool:
-        """Get ready for the next exchange; return False where there must be none."""
+    def call_back(self, notify: Callable[[], None]) -> None:
+        """Call *notify* from now on, where bytes arrive: no task of the caller's has to wait for them."""
         ...
 
-    def is_fresh(self) -> bool:
-        """Whether nothing has come since it was given back."""
-        ...
-
-    def abort(self) -> None:
-        """Close at once."""
-        ...
-
-
-class PushingConnection(Connection, Protocol):
-    """A connection whose loop calls back where bytes arrive, so that no task has to wait for them.
-
-    Attributes:
-        notify: what is called; None while a task waits.
-        is_expired: whether the time set by `watch` has passed, and nothing came.
-    """
-
-    notify: Callable[[], None] | None
-    is_expired: bool
-
-    def post(self, head: bytes, body: bytes, incoming: Incoming) -> None:
-        """Write a request without waiting; its answer fills `incoming`."""
+    def leave(self) -> None:
+        """Call back no more: a task waits from now on."""
         ...
 
     def watch(self, deadline: float | None) -> None:
@@ -77,6 +62,26 @@ class PushingConnection(Connection, Protocol):
 
     def resume(self) -> None:
         """Read on."""
+        ...
+
+    def rest(self, now: float) -> bool:
+        """Get ready for the next exchange; return False where there must be none."""
+        ...
+
+    def is_fresh(self) -> bool:
+        """Whether nothing has come since it was given back."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
+
+class PushingConnection(Connection, Protocol):
+    """A connection that sends without waiting."""
+
+    def post(self, head: bytes, body: bytes, incoming: Incoming) -> None:
+        """Write a request without waiting; its answer fills `incoming`."""
         ...
 
 
@@ -106,7 +111,7 @@ class Pool:
         limit: how many connections there may be; further ones wait, in the order in which they came.
 
     Attributes:
-        pushes: whether its connections call back where bytes arrive; see `PushingConnection`.
+        pushes: whether its connections send without waiting; see `PushingConnection`.
     """
 
     __slots__ = ("_clock", "_connect", "_idle", "_is_closed", "_limit", "_loop", "_open", "_places", "_queue", "pushes")

@@ -1,18 +1,21 @@
-"""One connection on trio: its socket is read by the task that wants the answer, and by no other."""
+"""One connection on trio: its socket is read by the task that wants the answer, or by its own, which calls back."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
 
 from ....loops import forking
+from ....loops.trio_loop import note_end
 from .incoming import CutOff, Incoming
 from .origins import HAPPY_EYEBALLS
 from .unread import watch
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from .origins import Origin, Proxy
 
@@ -32,18 +35,26 @@ class TrioConnection:
         incoming: the answer that is coming; None where nothing was asked.
         idle_since: when it was last given back, by trio's clock.
         is_usable: whether another request may be sent: it is open, and nothing came that nobody asked for.
+        notify: called, where a task of its own reads, when more of the answer has come, its end, or the deadline.
+        is_expired: whether the deadline has passed, and nothing came.
     """
 
     __slots__ = (
         "_broken",
+        "_deadline",
+        "_is_paused",
         "_process",
+        "_reading",
         "_sending",
         "_socket",
         "_stream",
         "_unread",
+        "_woken",
         "idle_since",
         "incoming",
+        "is_expired",
         "is_usable",
+        "notify",
         "origin",
         "proxy",
     )
@@ -60,6 +71,12 @@ class TrioConnection:
         self._broken: BaseException | None = None  # why sending ended; a TLS stream tells that only once
         self._unread: ssl.MemoryBIO | None = None  # what TLS has read from the socket, and not yet given out
         self._process = forking.process.number
+        self.notify: Callable[[], None] | None = None
+        self.is_expired = False
+        self._is_paused = False
+        self._deadline = math.inf
+        self._reading: trio.CancelScope | None = None
+        self._woken: trio.Event | None = None  # of the task that would read, while it must not
 
     async def send(self, head: bytes, body: bytes, incoming: Incoming, timeout: float | None) -> None:
         """Write a request; its answer fills `incoming`. A large body is sent while the answer is waited for."""
@@ -128,11 +145,89 @@ class TrioConnection:
                 self.is_usable = False
                 incoming.end()
 
+    # --- called back -----------------------------------------------------------------------------
+
+    def call_back(self, notify: Callable[[], None]) -> None:
+        """Have a task read what follows, and call *notify* whenever more has come or will not come any more."""
+        self.notify = notify
+        self._is_paused = self.is_expired = False
+        self._deadline = math.inf
+        incoming = self.incoming
+        if incoming is not None:
+            trio.lowlevel.spawn_system_task(self._read_on, incoming)
+
+    def leave(self) -> None:
+        """Call back no more: another task reads from now on."""
+        self.notify = None
+        if self._reading is not None:
+            self._reading.cancel()
+        self._wake()
+
+    async def _read_on(self, incoming: Incoming) -> None:
+        """Read until the exchange is over or left to another task; tell when the run ends."""
+        try:
+            while self.notify is not None and self.incoming is incoming:
+                if self._is_paused or incoming.is_complete or incoming.error is not None:
+                    self._woken = trio.Event()
+                    await self._woken.wait()
+                else:
+                    await self._read_until_late(incoming)
+        except trio.Cancelled:  # as all system tasks are, when the run ends
+            if self.notify is not None and self.incoming is incoming:
+                note_end(trio.lowlevel.current_trio_token())
+                self.abort()
+                self._tell()
+            raise
+
+    async def _read_until_late(self, incoming: Incoming) -> None:
+        """Read until the deadline; it is set anew only when it has passed, and has moved meanwhile."""
+        with trio.CancelScope(deadline=self._deadline) as scope:
+            self._reading = scope
+            while not (self._is_paused or incoming.is_complete or incoming.error is not None):
+                await self._receive()
+                notify = self.notify
+                if notify is None or self.incoming is not incoming:
+                    break
+                notify()
+        self._reading = None
+        if scope.cancelled_caught and trio.current_time() >= self._deadline:
+            self.is_expired = True
+            self._tell()
+
+    def _tell(self) -> None:
+        if self.notify is not None:
+            self.notify()
+
+    def _wake(self) -> None:
+        if self._woken is not None:
+            self._woken.set()
+
+    def watch(self, deadline: float | None) -> None:
+        """Set when to tell that nothing came, by the clock of the run; None for never."""
+        self.is_expired = False
+        self._deadline = math.inf if deadline is None else deadline
+        if self._reading is not None and self._deadline < self._reading.deadline:
+            self._reading.deadline = self._deadline
+
+    def call_soon(self, function: Callable[[], None]) -> None:
+        """Call a function in the next turn of the run."""
+        trio.lowlevel.current_trio_token().run_sync_soon(function)
+
+    def pause(self) -> None:
+        """Read no further from the socket."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Read on."""
+        self._is_paused = False
+        self._wake()
+
     def rest(self, now: float) -> bool:
         """Get ready for the next exchange; return False where there must be none."""
         if not self.is_usable or self._sending is not None:
             return False
-        self.incoming = None
+        self.incoming = self.notify = None
+        self._wake()
         self.idle_since = now
         return True
 
@@ -151,6 +246,7 @@ class TrioConnection:
         if self._sending is not None:
             self._sending.cancel()
         self._socket.close()
+        self._wake()
         if self.incoming is not None and self.incoming.error is None:
             self.incoming.end(CutOff("it was closed on this side"))
 
