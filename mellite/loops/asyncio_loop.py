@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import sys
 import threading
 import weakref
@@ -191,14 +192,28 @@ def is_cleaning_up() -> bool:
     # on, too, and the error is that of any future that was cancelled. A Task class of our own could note who cancels
     # it, but task factories, and patches of asyncio that nest loops, make tasks of another class.
     frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the documented way costs a list of all frames
-    while frame is not None and frame.f_code.co_name not in _CLEANING_UP:
+    while frame is not None and not (frame.f_code.co_name in _CLEANING_UP and _runs_a_loop(frame)):
         frame = frame.f_back
     return frame is not None
 
 
-#: The functions that cancel what is left: of asyncio, by which uvloop and anyio run, too, and of `mellite.loops.sync`;
-#: and of aiohttp.web.run_app.
+#: The functions that cancel what is left: of asyncio, by which uvloop and anyio run, too, of its many copies in servers
+#: and in `mellite.loops.sync`; and of aiohttp.web.run_app.
 _CLEANING_UP: Final = frozenset({"_cancel_all_tasks", "_cancel_tasks"})
+
+
+def _runs_a_loop(frame: FrameType) -> bool:
+    """Whether this is a call of a plain function that runs its `loop`, and not of one that the loop runs.
+
+    Programs have coroutines and methods of these names, which cancel some tasks of their own.
+    """
+    if frame.f_code.co_flags & _OF_COROUTINES:
+        return False
+    loop = frame.f_locals.get("loop")
+    return isinstance(loop, asyncio.AbstractEventLoop) and loop.is_running()
+
+
+_OF_COROUTINES: Final = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 #: When the timer would go off that is only there to be dropped: in ten years, in seconds.

@@ -94,6 +94,24 @@ def in_a_web_server(main: Main) -> None:
         web.run_app(app, sock=listening, handle_signals=False, print=None)
 
 
+def as_servers_do(main: Main) -> None:
+    """Run as servers do that have a copy of the function with which asyncio ends a loop."""
+
+    def _cancel_all_tasks(loop: asyncio.AbstractEventLoop) -> None:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(main())
+    finally:
+        _cancel_all_tasks(loop)
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
 RUNNERS: dict[str, Callable[[Main], None]] = {
     "asyncio.run": lambda main: asyncio.run(main()),  # type: ignore[arg-type]
     "asyncio.Runner": on_a_runner,
@@ -101,6 +119,7 @@ RUNNERS: dict[str, Callable[[Main], None]] = {
     "anyio.run": lambda main: anyio.run(main, backend_options={"use_uvloop": True}),
     "asyncio.run, with a task factory": with_tasks_of_its_own,
     "aiohttp.web": in_a_web_server,
+    "a server": as_servers_do,
 }
 if sys.version_info >= (3, 12):
     RUNNERS["asyncio.run, with eager tasks"] = with_eager_tasks
@@ -168,3 +187,36 @@ def test_tools_and_checks_are_cancelled_and_do_not_fail() -> None:
     held: list[object] = []
     asyncio.run(main())
     assert (run.state, run.error, found) == ("cancelled", None, [])
+
+
+class OfTheProgram:
+    """What a program has for tasks of its own, by the names of the functions that end a loop."""
+
+    async def _cancel_tasks(self, first: Awaitable[object]) -> object:
+        return await first
+
+    async def _cancel_all_tasks(self, loop: asyncio.AbstractEventLoop, first: Awaitable[object]) -> object:
+        return await first
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("name", ["_cancel_tasks", "_cancel_all_tasks"])
+def test_functions_of_the_program_end_no_loop(name: str, loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """A check that meets a cancelled future has failed, also in a coroutine that is called like one of a runner's."""
+
+    async def check(thunk: mellite.ModelOutputThunk[str]) -> bool:
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+        return True
+
+    async def judge() -> object:
+        return await mellite.Requirement("stands", check).validate(Scripted(["fine"]).generate("hi"))
+
+    async def main() -> object:
+        waits = getattr(OfTheProgram(), name)
+        return await (waits(judge()) if name == "_cancel_tasks" else waits(asyncio.get_running_loop(), judge()))
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        plainly = runner.run(judge())
+        assert repr(runner.run(main())) == repr(plainly)
