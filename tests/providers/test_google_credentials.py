@@ -83,6 +83,19 @@ async def test_a_user_is_logged_in(folder: Path) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(("life", "asked"), [(30, 3), (30.5, 3), (3599, 1), (None, 1)])
+async def test_a_token_is_good_for_as_long_as_google_says(folder: Path, life: Any, asked: int) -> None:
+    """A token that is about to expire is fetched again; one whose time is not told is kept."""
+    leave(folder, USER)
+    given = json.dumps({"access_token": SECRETS[2], "expires_in": life}).encode()
+    transport = ScriptedTransport([given] * 3)
+    login = Login(transport=transport)
+    for _ in range(3):
+        assert await revealed(login) == SECRETS[2]
+    assert len(transport.requests) == asked
+
+
+@pytest.mark.anyio
 async def test_the_file_may_be_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """GOOGLE_APPLICATION_CREDENTIALS names another file; one that is not there is an error, not a detour."""
     other = folder / "other.json"
@@ -118,6 +131,7 @@ async def test_a_machine_is_asked_directly(monkeypatch: pytest.MonkeyPatch) -> N
         assert await revealed(Login()) == SECRETS[2]
         assert proxy.asked() == []
         assert script.requests(1)[0].header("metadata-flavor") == "Google"
+        server.no_connections()  # what was opened for the token alone is closed with it
 
 
 @pytest.mark.anyio

@@ -182,6 +182,30 @@ async def test_other_errors_keep_their_class() -> None:
 
 
 @pytest.mark.anyio
+async def test_each_who_waits_has_an_error_of_its_own() -> None:
+    """Calls that waited for one fetching fail each with its own error, to which each adds what it knows."""
+
+    async def busy() -> str:
+        await anyio.wait_all_tasks_blocked()
+        raise RateLimited("later", retry_after=3.0)
+
+    auth = bearer(Refreshing(busy))
+    errors: list[RateLimited] = []
+
+    async def wait(number: int) -> None:
+        with pytest.raises(RateLimited) as caught:
+            await sent(auth)
+        caught.value.model = f"m-{number}"
+        errors.append(caught.value)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(3):
+            tasks.start_soon(wait, number)
+    assert {error.model for error in errors} == {"m-0", "m-1", "m-2"}
+    assert [error.retry_after for error in errors] == [3.0] * 3
+
+
+@pytest.mark.anyio
 async def test_combinations() -> None:
     """`or_else` goes on where a token cannot be fetched, an optional one may be missing, `and_then` fetches both."""
     office = Office()
