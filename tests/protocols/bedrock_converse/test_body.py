@@ -413,6 +413,7 @@ def test_cache_points_of_other_models() -> None:
         assert body["system"] == [{"text": "s"}, POINT]
     for model in ("meta.llama3-70b-instruct-v1:0", "anthropic.claude-3-haiku-20240307-v1:0", "mistral.x"):
         assert "cachePoint" not in json.dumps(body_of("hi", model=model, cache=None, system="s", tools=[WEATHER]))
+        assert "cachePoint" not in json.dumps(body_of("hi", model=model, cache=None, system="s"))
 
 
 def test_asked_for_cache_points() -> None:

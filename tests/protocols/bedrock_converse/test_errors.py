@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+import mellite
+from mellite.cassettes import ScriptedTransport
 from mellite.errors import (
     AuthenticationError,
     ContextOverflow,
@@ -21,7 +23,9 @@ from mellite.errors import (
 from mellite.events import ToolCallEvent
 from mellite.protocols.bedrock_converse import classify
 from mellite.protocols.bedrock_converse.stream import unary
-from tests.protocols.bedrock_converse.converse import SAYS_A, begin, called, end, events_of, more, text
+from tests.protocols.bedrock_converse.converse import BEGIN, SAYS_A, begin, called, end, events_of, more, text
+from tests.protocols.streams import SPECS, wire
+from tests.wire.frames import message as frame
 
 # --- errors ---------------------------------------------------------------------------------------
 
@@ -48,6 +52,28 @@ def test_exceptions_inside_the_stream(name: str, message: str, kind: type[Mellit
     assert caught.value.retryable is (kind in (RateLimited, ProviderInternal))
     assert caught.value.usage is not None
     assert caught.value.code == name.lower()  # type: ignore[attr-defined]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("code", "said", "kind"),
+    [
+        ("ThrottlingException", "Slow down.", RateLimited),
+        ("InternalServerException", "Broken.", ProviderInternal),
+        ("ValidationException", "Input is too long for requested model.", ContextOverflow),
+        ("AccessDeniedException", "", AuthenticationError),
+        ("Whatever", "What?", UnknownProviderError),
+    ],
+)
+async def test_error_frames(code: str, said: str, kind: type[MelliteError]) -> None:
+    """An error may also come as a frame of its own, with code and message in headers; the text before it is kept."""
+    headers = {":message-type": "error", ":error-code": code, ":error-message": said}
+    body = [wire("converse", [BEGIN, text(0, "Half")]), frame(headers, b"")]
+    backend = mellite.backend(SPECS["converse"], api_key="sk-test", transport=ScriptedTransport([body]), retries=0)
+    with pytest.raises(kind, match=said or code) as caught:
+        await backend.generate("Hi")
+    assert type(caught.value) is kind
+    assert caught.value.partial == "Half"
 
 
 def test_what_the_models_own_host_said() -> None:

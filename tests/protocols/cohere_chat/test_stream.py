@@ -338,6 +338,14 @@ def test_errors(status: int, message: str, kind: type[MelliteError]) -> None:
     assert message in str(caught.value)
 
 
+def test_a_bare_message_in_a_stream_is_an_error() -> None:
+    """What stands in a stream as in an error answer, without a type, is the error; what had come is kept."""
+    bare = b'data: {"id": "e1", "message": "who knows"}\n\n'
+    with pytest.raises(MelliteError, match="who knows") as caught:
+        ask(sse(TEXT[:3]) + bare).result()
+    assert caught.value.partial == "Sun"
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -369,7 +377,17 @@ def test_options() -> None:
     assert body["tool_choice"] == "REQUIRED"
     assert (body["k"], body["p"], body["stop_sequences"], body["seed"]) == (5, 0.5, ["x"], 1)
     assert body["thinking"] == {"type": "enabled", "token_budget": 100}
-    assert lower(Request.of("Hi", reasoning_effort="none"), stream=False)["thinking"] == {"type": "disabled"}
+    for none in ({"reasoning_effort": "none"}, {"reasoning_budget": 0}):
+        assert lower(Request.of("Hi", **none), stream=False)["thinking"] == {"type": "disabled"}
+
+
+def test_tools_that_may_be_used() -> None:
+    """To choose freely is Cohere's default and is not said; one strict tool makes all of them strict."""
+    loose, strict = [mellite.request.ToolDefinition("f", strict=strict) for strict in (None, True)]
+    assert {"tool_choice", "strict_tools"}.isdisjoint(lower(Request.of("Hi", tools=[loose]), stream=False))
+    asked = lower(Request.of("Hi", tools=[strict], tool_choice="auto"), stream=False)
+    assert ("tool_choice" in asked, asked["strict_tools"]) == (False, True)
+    assert lower(Request.of("Hi", tools=[loose], tool_choice="none"), stream=False)["tool_choice"] == "NONE"
     with pytest.raises(mellite.errors.UnsupportedOption, match="reasoning_budget"):
         lower(Request.of("Hi", reasoning_effort="high"), stream=False)
 

@@ -213,12 +213,15 @@ def test_what_the_model_said_in_a_row_is_one_turn() -> None:
 
 def test_media_go_inline_or_by_reference() -> None:
     """Bytes and data URLs go inline, other URLs as files; what the caller says beside goes along."""
-    film = Video(url="gs://b/film.mp4", provider_metadata={"google": {"videoMetadata": {"fps": 1}}})
+    fast = {"google": {"videoMetadata": {"fps": 1}}}
+    film = Video(url="gs://b/film.mp4", provider_metadata=fast)
+    short = Video(b"x", media_type="video/mp4", provider_metadata=fast)
     (content,) = contents_of(
         Message.user(
             "Look:", PNG, Image(url="data:image/png;base64,cG5n"), film,
             Document(b"%PDF", media_type="application/pdf"), Audio(b"x", media_type="audio/wav"),
             Image(url="https://example.com/cat", media_type="image/webp"), Video(url="https://youtu.be/abc"),
+            short,
         )
     )  # fmt: skip
     assert content["parts"][:4] == [
@@ -230,6 +233,7 @@ def test_media_go_inline_or_by_reference() -> None:
     assert content["parts"][6:] == [
         {"fileData": {"mimeType": "image/webp", "fileUri": "https://example.com/cat"}},
         {"fileData": {"fileUri": "https://youtu.be/abc"}},
+        {"inlineData": {"mimeType": "video/mp4", "data": "eA=="}, "videoMetadata": {"fps": 1}},
     ]
 
 
