@@ -18,7 +18,7 @@ import os
 import shlex
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -39,22 +39,15 @@ if TYPE_CHECKING:
 __all__ = ["UnusedInteractions"]
 
 _MODES: Final = ("none", "once", "new_episodes", "all", "rewrite")
-_ARGUMENTS: Final = frozenset(
-    {"path", "mode", "match", "speed", "cut", "deadline", "requires", "tags", "metadata", "unused"}
-    | {"live", "install", "clients"}
-)
 
 _ADVICE: Final = "to record it, run pytest with --mellite-record"
-
-_NOTHING: Final = (
-    "nothing was recorded: no request of this test went through its cassette {path!r}. A backend that was given a "
-    "transport= of its own, or a fake, does not use it; nor any backend that is not given it, with install=False; nor "
-    "the client of another library, unless the marker says clients='all'. A test that asks no model needs no cassette"
-)
 
 #: The outcomes of setup and call of the running attempt, by phase, as pytest and all other plugins see them.
 _outcomes: Final = pytest.StashKey[dict[str, str]]()
 _has_cassette: Final = pytest.StashKey[bool]()
+
+#: The cassette of a test whose recording is written when all fixtures have been torn down, if none of them failed.
+_held: Final = pytest.StashKey["CassetteOfTest"]()
 
 #: The test whose fixture ``cassette`` is set up next. An argument ``request`` would cost as much as reading a cassette:
 #: pytest makes a fixture of it three times for each test.
@@ -74,8 +67,8 @@ _stays_here: Callable[[object], bool] | None = None  # whether a host is this ma
 #: What was refused in the running test. Libraries replace our message by one of their own, so it is shown apart.
 _refused: Final[list[str]] = []
 
-#: The requests of a test that differ from what is recorded, as JSON.
-_stale: Final = pytest.StashKey[list[dict[str, Any]]]()
+#: The requests of the running test and its fixtures that differ from what is recorded, as JSON.
+_stale: Final[list[dict[str, Any]]] = []
 
 
 class UnusedInteractions(pytest.PytestWarning):
@@ -94,8 +87,8 @@ def __getattr__(name: str) -> object:
 # --- options --------------------------------------------------------------------------------------
 
 
-class _Record(argparse.Action):
-    """``--mellite-record`` and ``--mellite-record=MODE``.
+class _Spelled(argparse.Action):
+    """A flag that is written alone or with a value, as ``--mellite-record`` and ``--mellite-record=MODE``.
 
     Each spelling is an option of its own without a value: an option with an optional value would take the path that
     follows it.
@@ -104,20 +97,6 @@ class _Record(argparse.Action):
     def __call__(
         self,
         parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse calls it so
-        namespace: argparse.Namespace,
-        values: object,  # noqa: ARG002
-        option_string: str | None = None,
-    ) -> None:
-        mode = (option_string or "").partition("=")[2]
-        setattr(namespace, self.dest, mode.replace("-", "_") or "rewrite")
-
-
-class _Stale(argparse.Action):
-    """``--mellite-stale`` and ``--mellite-stale=FILE``: each spelling an option of its own, as with ``_Record``."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,  # noqa: ARG002
         namespace: argparse.Namespace,
         values: object,  # noqa: ARG002
         option_string: str | None = None,
@@ -139,7 +118,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption(
         "--mellite-record",
         *[f"--mellite-record={mode}" for mode in (*_MODES, "new-episodes", "stale")],
-        action=_Record,
+        action=_Spelled,
         nargs=0,
         default=None,
         dest="mellite_record",
@@ -149,7 +128,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption(
         "--mellite-stale",
         *_spellings(pluginmanager),
-        action=_Stale,
+        action=_Spelled,
         nargs=0,
         default=None,
         dest="mellite_stale",
@@ -178,26 +157,17 @@ def pytest_configure(config: pytest.Config) -> None:
         "how the test's `cassette` is recorded and replayed; see mellite.pytest_plugin",
     )
     config.stash[_chosen] = {name: value for name, value in os.environ.items() if name.startswith("RECORDED_")}
-    asked = _asked(config)
-    blocks = config.getoption("mellite_block_network")
-    if asked not in (None, "none"):
-        from .cassettes.modes import in_ci
-
-        if blocks:
-            msg = f"--mellite-block-network leaves no way to record, and recording ({asked}) was asked for"
-            raise pytest.UsageError(msg)
-        if asked in ("all", "rewrite", "stale") and in_ci(os.environ):
-            msg = f"with CI={os.environ['CI']!r} nothing is recorded, and recording ({asked}) was asked for"
-            raise pytest.UsageError(msg)
+    asked, blocks = _asked(config), config.getoption("mellite_block_network")
     report = config.getoption("mellite_stale")
-    if report is not None:
-        if asked not in (None, "none"):
-            msg = f"--mellite-stale only replays, and recording ({asked}) was asked for"
-            raise pytest.UsageError(msg)
-        if not hasattr(config, "workerinput"):  # a process of pytest-xdist, which sends its reports on
-            from .archive.stale import StaleReport
+    if asked not in (None, "none"):
+        from .cassettes.modes import why_not
 
-            config.pluginmanager.register(StaleReport(report, str(config.rootpath)), "mellite-stale")
+        if msg := why_not(asked, os.environ, blocks=blocks, only_reports=report is not None):
+            raise pytest.UsageError(msg)
+    if report is not None and not hasattr(config, "workerinput"):  # processes of pytest-xdist send their reports on
+        from .archive.stale import StaleReport
+
+        config.pluginmanager.register(StaleReport(report, str(config.rootpath)), "mellite-stale")
     if blocks:
         config.pluginmanager.register(_Blocking(config), "mellite-block-network")
 
@@ -206,7 +176,7 @@ def _asked(config: pytest.Config) -> str | None:
     """Return the mode that a flag asks for."""
     own = config.getoption("mellite_record")
     if own is not None:
-        return cast("str", own)
+        return cast("str", own).replace("-", "_") or "rewrite"
     other = config.getoption("record_mode", default=None)
     return other if other in _MODES else None
 
@@ -231,29 +201,71 @@ def cassette() -> Iterator[CassetteTransport]:
     people's clients go through the cassette as well, see `mellite.cassettes.patch`.
 
     The cassette is replayed, or recorded if ``--mellite-record``, the marker or the environment says so. While it is
-    only replayed, no call leaves this machine and no key is needed. A recording is kept if the test passes. If nothing
-    was recorded, the test fails.
+    only replayed, no call leaves this machine and no key is needed. A recording is kept if the test passes, and all its
+    fixtures are set up and torn down without an error. If nothing was recorded, the test fails.
     """
     item = _asking.pop()
     given = _marked(item)
     item.stash[_has_cassette] = True
-    run = _run_of(item.config)
-    transport = _opened(item, given, run)
+    transport = _opened(item, given, _run_of(item.config))
     failed_before = item.session.testsfailed
-    with _quiet(transport, given, item.config), _installed(transport, given), _caught(transport, given):
+    with _used(transport, given, item.config):
         yield transport
+    _note_stale(transport, item.nodeid)
+    if not _has_passed(item) or item.session.testsfailed > failed_before:
+        transport.abandon()
+    elif transport.recorder is None:
+        _look_at_use(transport, given.get("unused", "warn"))
+    else:
+        item.stash[_held] = transport
+
+
+@pytest.fixture(scope="session")
+def cassette_factory(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[CassetteTransport]]:
+    """Make cassettes for fixtures of classes, modules and the session, where there is no test to name one after.
+
+        @pytest.fixture(scope="module")
+        def summary(cassette_factory):
+            with cassette_factory("summary.json"):
+                return my_program.summarise("a long text")
+
+    All that the block asks goes through the cassette, as a test's through the fixture ``cassette``; there is one at a
+    time. The path is in the folder ``mellite_cassettes``, or ``cassettes`` in the root of the tests, if it is relative.
+    The other arguments are those of the marker. A recording is kept if the block ends without an error.
+    """
+    config = request.config
+    folder = os.path.join(config.rootpath, config.getini("mellite_cassettes") or "cassettes")
+
+    @contextmanager
+    def made(path: str | os.PathLike[str], **given: Any) -> Generator[CassetteTransport]:
+        run, test = _run_of(config), os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+        given = run.arguments("cassette_factory", given)
+        transport = _open(run, os.path.join(folder, path), None, given, test)
+        with transport, _used(transport, given, config):
+            yield transport
+        _look_at_use(transport, given.get("unused", "warn"))
+        _note_stale(transport, test)
+
+    return made
+
+
+def _look_at_use(transport: CassetteOfTest, how: str) -> None:
+    """Fail if nothing was recorded; warn or fail, as the marker says, if not all was asked for."""
+    if transport.recorder is not None:
+        if text := transport.nothing:
+            pytest.fail(text, pytrace=False)
+    elif how != "ignore" and (text := transport.idle):
+        if how == "error":
+            pytest.fail(f"{text}; record it anew if the program asks less now", pytrace=False)
+        warnings.warn(UnusedInteractions(text), stacklevel=2)
+
+
+def _note_stale(transport: CassetteOfTest, test: str) -> None:
+    """Note the requests that differ from what is recorded, for the report of the running test."""
     if substitutes := transport.substitutes:
         from .archive.stale import stale_calls
 
-        item.stash[_stale] = stale_calls(item.nodeid, transport.path, substitutes)
-    if not _has_passed(item) or item.session.testsfailed > failed_before:
-        transport.abandon()
-        return
-    transport.finish()
-    if transport.recorder is None:
-        _tell_unused(transport, given.get("unused", "warn"))
-    elif not transport.recorded + transport.used:
-        pytest.fail(_NOTHING.format(path=transport.path), pytrace=False)
+        _stale.extend(stale_calls(test, transport.path, substitutes))
 
 
 def _run_of(config: pytest.Config) -> RunOfTests:
@@ -271,13 +283,15 @@ def _run_of(config: pytest.Config) -> RunOfTests:
     return run
 
 
-def _quiet(
-    transport: CassetteTransport, given: Mapping[str, Any], config: pytest.Config
-) -> AbstractContextManager[None]:
-    """Return the block in which a test that only replays reaches no other machine."""
-    if transport.offline and not given.get("live"):
-        return _no_network(f"it replays a cassette; {_ADVICE}", config)
-    return nullcontext()
+@contextmanager
+def _used(transport: CassetteOfTest, given: Mapping[str, Any], config: pytest.Config) -> Generator[None]:
+    """Let requests go through the cassette and, where it only replays, to no other machine."""
+    is_quiet = transport.offline and not given.get("live")
+    with (
+        _no_network(f"it replays a cassette; {_ADVICE}", config) if is_quiet else nullcontext(),
+        transport.in_use(install=given.get("install", True), clients=given.get("clients", ())),
+    ):
+        yield
 
 
 def _no_network(why: str, config: pytest.Config) -> AbstractContextManager[None]:
@@ -286,44 +300,30 @@ def _no_network(why: str, config: pytest.Config) -> AbstractContextManager[None]
     return no_network(why, config.getini("mellite_allowed_hosts"), _refused, _stays_here)
 
 
-def _installed(transport: CassetteTransport, given: Mapping[str, Any]) -> AbstractContextManager[None]:
-    """Return the block in which all backends use the cassette, unless the marker says otherwise."""
-    if not given.get("install", True):
-        return nullcontext()
-    from .wire.transports.default import standing_in
-
-    return standing_in(transport.over)
-
-
-def _caught(transport: CassetteTransport, given: Mapping[str, Any]) -> AbstractContextManager[object]:
-    """Return the block in which the clients that the marker names use the cassette."""
-    if not given.get("clients"):
-        return nullcontext()
-    from .cassettes.clients.patching import catching
-
-    return catching(transport, given["clients"])
-
-
 def _opened(item: pytest.Item, given: Mapping[str, Any], run: RunOfTests) -> CassetteOfTest:
     """Open the cassette of a test in the mode that was asked for, or skip the test."""
-    from .values.errors import CassetteMiss, MelliteError
-
     place = _place_of(item.parent)
     parameters = _parameters(item)
     shared = given.get("path")
     path = place.path(item.name, parameters) if shared is None else os.path.join(place.folder, os.fspath(shared))
+    if not run.has(path, item.name, given.get("tags", ())):
+        pytest.skip("left out by RECORDED_PREFIX, RECORDED_PROVIDER, RECORDED_TAGS or RECORDED_TEST")
+    return _open(run, path, None if shared is None else place.part(item.name, parameters), given, item.nodeid)
+
+
+def _open(run: RunOfTests, path: str, part: str | None, given: Mapping[str, Any], test: str) -> CassetteOfTest:
+    from .values.errors import CassetteMiss, MelliteError
+
     transport: CassetteOfTest | None = None
     problem = ""
     try:
-        if not run.has(path, item.name, given.get("tags", ())):
-            pytest.skip("left out by RECORDED_PREFIX, RECORDED_PROVIDER, RECORDED_TAGS or RECORDED_TEST")
-        transport = run.opened(path, None if shared is None else place.part(item.name, parameters), given)
+        transport = run.opened(path, part, given)
     except MelliteError as error:
         problem = f"{type(error).__name__}: {error}"
         if run.stale == "report" and isinstance(error, CassetteMiss):
             from .archive.stale import missing_cassette
 
-            item.stash[_stale] = [missing_cassette(item.nodeid, path)]
+            _stale.append(missing_cassette(test, path))
     if transport is None:  # inside the except clause, pytest would show the traceback of the error as well
         pytest.fail(problem, pytrace=False)
     if transport.recorder is not None:
@@ -364,17 +364,12 @@ def _marked(node: pytest.Item) -> dict[str, Any]:
         pytest.UsageError: for an argument that does not exist.
     """
     given: dict[str, Any] = {}
+    run = _run_of(node.config)
     for mark in node.iter_markers("mellite"):
-        unknown = sorted(mark.kwargs.keys() - _ARGUMENTS)
-        if unknown or len(mark.args) > 1:
-            what = f"no argument {unknown[0]!r}" if unknown else "one positional argument at most, the path"
-            msg = f"{node.nodeid}: the marker mellite takes {what}; there are {', '.join(sorted(_ARGUMENTS))}"
-            raise pytest.UsageError(msg)
-        said = {**({"path": mark.args[0]} if mark.args else {}), **mark.kwargs}
-        given = {**said, **given}
-    for name in ("requires", "tags"):
-        if isinstance(given.get(name), str):
-            given[name] = [given[name]]
+        try:
+            given = {**run.arguments(f"{node.nodeid}: the marker mellite", mark.kwargs, *mark.args), **given}
+        except TypeError as error:
+            raise pytest.UsageError(str(error)) from None
     return given
 
 
@@ -417,17 +412,6 @@ def pytest_make_collect_report(
     return report
 
 
-def _tell_unused(transport: CassetteTransport, how: str) -> None:
-    """Warn or fail if interactions were not used, as the marker says."""
-    if not (unused := transport.unused):
-        return
-    what = f"{len(unused)} of {len(unused) + transport.used} interactions of {transport.path!r} were not asked for"
-    if how == "error":
-        pytest.fail(f"{what}; record it anew if the program asks less now", pytrace=False)
-    if how != "ignore":
-        warnings.warn(UnusedInteractions(what), stacklevel=2)
-
-
 # --- how a test went ------------------------------------------------------------------------------
 
 
@@ -437,6 +421,9 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Remember the outcome of each phase. In the report of a failure hide mellite's frames and add what was refused."""
+    if call.when == "teardown" and (held := item.stash.get(_held, None)) is not None:
+        del item.stash[_held]
+        _keep(held, call)
     if call.excinfo is not None and not _develops(item.config):
         from .values.own_frames import hide_own_frames
 
@@ -448,9 +435,22 @@ def pytest_runtest_makereport(
     _tell_refused(report)
     if call.when == "call" and report.passed and not item.stash.get(_has_cassette, False):
         _tell_idle_marker(item)
-    if call.when == "teardown" and (found := item.stash.get(_stale, None)):
-        vars(report)["mellite_stale"] = found  # which pytest-xdist sends on to where the report is written
+    if call.when == "teardown" and _stale:
+        vars(report)["mellite_stale"] = list(_stale)  # which pytest-xdist sends on to where the report is written
+        _stale.clear()
     return report
+
+
+def _keep(held: CassetteOfTest, call: pytest.CallInfo[None]) -> None:
+    """Write the recording of a test, unless a fixture failed when it was torn down. What goes wrong fails the test."""
+    if call.excinfo is not None:
+        held.abandon()
+        return
+    try:
+        held.finish()
+        _look_at_use(held, "ignore")
+    except (Exception, pytest.fail.Exception):  # reported as if a fixture had raised it
+        call.excinfo = pytest.ExceptionInfo.from_current()
 
 
 def _tell_idle_marker(item: pytest.Item) -> None:

@@ -21,6 +21,7 @@ from .entries import Entry, http_entries
 __all__ = ["StaleReport", "missing_cassette", "stale_calls", "total_of"]
 
 _VERSION: Final = 1
+_USAGE_ERROR: Final = 4  # as pytest counts it
 
 _WORDS: Final = {
     "changed": "differs from the recorded request",
@@ -98,6 +99,7 @@ class StaleReport:
         self._path = path
         self._root = root
         self._calls: dict[str, JsonObject] = {}
+        self._trouble = ""
 
     @property
     def calls(self) -> Sequence[JsonObject]:
@@ -118,17 +120,24 @@ class StaleReport:
         shown = os.path.relpath(path, self._root)
         return path if shown.startswith(os.pardir) else shown
 
-    def pytest_sessionfinish(self) -> None:
-        """Write the report."""
-        if self._path:
+    def pytest_sessionfinish(self, session: Any) -> None:
+        """Write the report. If that cannot be, a run that went well ends as one that was asked for nonsense."""
+        if not self._path:
+            return
+        found = {"version": _VERSION, "root": self._root, "calls": self.calls, "total": total_of(self.calls)}
+        try:
             with open(self._path, "w", encoding="utf-8") as file:
-                found = {"version": _VERSION, "root": self._root, "calls": self.calls, "total": total_of(self.calls)}
                 json.dump(found, file, indent=2)
                 file.write("\n")
+        except OSError as error:
+            self._trouble = f"cannot write the report {self._path!r}: {error.strerror or error}; it is only shown here"
+            session.exitstatus = session.exitstatus or _USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the report."""
         terminalreporter.section("stale cassettes")
+        if self._trouble:
+            terminalreporter.write_line(one_line(self._trouble), red=True)
         for line in _lines(self.calls):
             terminalreporter.write_line(one_line(line))
 

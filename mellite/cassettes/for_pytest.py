@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
@@ -19,6 +19,7 @@ from attrs import evolve, frozen
 
 from ..values.errors import CassetteMiss
 from ..wire.http import HttpRequest, HttpResponse
+from ..wire.transports.default import standing_in
 from .files.locks import lock, same_file
 from .files.read import load_cassette
 from .files.storing import make_directory, unwritable
@@ -39,6 +40,12 @@ __all__ = ["CassetteOfTest", "HeldRecording", "Stale", "cassette_of_test"]
 Stale: TypeAlias = Literal["report", "record"]
 
 _LOCK: Final = ".lock"
+
+_NOTHING: Final = (
+    "nothing was recorded: no request of this test went through its cassette {path!r}. A backend that was given a "
+    "transport= of its own, or a fake, does not use it; nor any backend that is not given it, with install=False; nor "
+    "the client of another library, unless the marker says clients='all'. A test that asks no model needs no cassette"
+)
 
 
 def cassette_of_test(
@@ -90,6 +97,35 @@ class CassetteOfTest(CassetteTransport):
     def substitutes(self) -> tuple[Substitute, ...]:
         """The requests that differ from what is recorded, while stale cassettes are looked for."""
         return () if self._nearest is None else self._nearest.substitutes
+
+    @contextmanager
+    def in_use(self, *, install: bool, clients: Any) -> Generator[None]:
+        """Send requests through the cassette until the block ends.
+
+        Args:
+            install: whether those of all backends without a transport of their own.
+            clients: other people's clients whose requests are; see `mellite.cassettes.patch`.
+        """
+        with ExitStack() as stack:
+            if install:
+                stack.enter_context(standing_in(self.over))
+            if clients:
+                from .clients.patching import catching
+
+                stack.enter_context(catching(self, clients))
+            yield
+
+    @property
+    def nothing(self) -> str | None:
+        """What to say of a recording through which no request went; None if one did."""
+        return None if self.recorded + self.used else _NOTHING.format(path=self.path)
+
+    @property
+    def idle(self) -> str | None:
+        """What to say of recorded interactions that were not asked for; None if all were."""
+        if not (unused := self.unused):
+            return None
+        return f"{len(unused)} of {len(unused) + self.used} interactions of {self.path!r} were not asked for"
 
     def _replaying(self, cassette: Cassette, **how: Any) -> ReplayTransport:
         if self._stale is None:

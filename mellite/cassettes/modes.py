@@ -21,7 +21,7 @@ from ..values.errors import ConfigurationError, RecordingForbidden
 from ..values.public_names import publish
 from ..values.spelling import nearest
 
-__all__ = ["MODES", "Mode", "Selection", "in_ci", "mode_of", "permitted"]
+__all__ = ["MODES", "Mode", "Selection", "in_ci", "mode_of", "permitted", "why_not"]
 
 #: Whether to replay or to record.
 Mode: TypeAlias = Literal["none", "once", "new_episodes", "all", "rewrite"]
@@ -108,6 +108,26 @@ def permitted(mode: Mode, environment: Mapping[str, str], *, even_in_ci: bool = 
         "on a machine of your own and commit the cassette, or say even_in_ci=True"
     )
     raise RecordingForbidden(msg)
+
+
+def why_not(asked: str, environment: Mapping[str, str], *, blocks: bool, only_reports: bool) -> str | None:
+    """Return what contradicts a flag of pytest that asks for recording; None if nothing does.
+
+    Args:
+        asked: a mode, or ``stale``.
+        environment: as in ``os.environ``.
+        blocks: whether the network is blocked.
+        only_reports: whether requests that differ are only reported.
+
+    Example:
+        >>> why_not("all", {}, blocks=False, only_reports=True)
+        '--mellite-stale only replays, and recording (all) was asked for'
+    """
+    if blocks:
+        return f"--mellite-block-network leaves no way to record, and recording ({asked}) was asked for"
+    if asked in ("all", "rewrite", "stale") and in_ci(environment):
+        return f"with CI={environment['CI']!r} nothing is recorded, and recording ({asked}) was asked for"
+    return f"--mellite-stale only replays, and recording ({asked}) was asked for" if only_reports else None
 
 
 def _kebab(text: str) -> str:

@@ -17,6 +17,11 @@ __all__ = ["RunOfTests"]
 #: The arguments of the marker that say how answers are found and replayed.
 _HOW: Final = ("match", "speed", "cut", "deadline")
 
+#: All arguments of the marker.
+_ARGUMENTS: Final = frozenset(
+    {"path", "mode", "requires", "tags", "metadata", "unused", "live", "install", "clients"} | {*_HOW}
+)
+
 
 @frozen(kw_only=True)
 class RunOfTests:
@@ -61,6 +66,30 @@ class RunOfTests:
             return True
         folder, name = os.path.split(os.path.splitext(path)[0])
         return self.selection.has(f"{os.path.basename(folder)}/{name}", test=test, tags=tags)
+
+    @staticmethod
+    def arguments(taker: str, given: Mapping[str, Any], *positional: Any) -> dict[str, Any]:
+        """Return the arguments of a marker by name, as lists where one word may stand for a list of one.
+
+        Args:
+            taker: what they are given to, for the error.
+            given: those that are given by name.
+            positional: the path, if anything.
+
+        Raises:
+            TypeError: for an argument that does not exist.
+
+        Example:
+            >>> RunOfTests.arguments("the marker", {"requires": "OPENAI_API_KEY"}, "a.json")
+            {'path': 'a.json', 'requires': ['OPENAI_API_KEY']}
+        """
+        unknown = sorted(given.keys() - _ARGUMENTS)
+        if unknown or len(positional) > 1:
+            what = f"no argument {unknown[0]!r}" if unknown else "one positional argument at most, the path"
+            msg = f"{taker} takes {what}; there are {', '.join(sorted(_ARGUMENTS))}"
+            raise TypeError(msg)
+        lists = {name: [given[name]] for name in ("requires", "tags") if isinstance(given.get(name), str)}
+        return {**({"path": positional[0]} if positional else {}), **given, **lists}
 
     def opened(self, path: str, part: str | None, given: Mapping[str, Any]) -> CassetteOfTest:
         """Open the cassette of a test; see `cassette_of_test`.
