@@ -13,6 +13,7 @@ from ...values.provider_json import Json
 from ...values.secrets.json_masks import masked_json
 from ...values.telling import log
 from . import semantics
+from .exported import exported_text
 
 if TYPE_CHECKING:
     from ...thunk.observing import Generation
@@ -81,7 +82,7 @@ def finish_word(reason: str | None) -> str:
 
 def as_text(value: Json) -> str:
     """Return JSON as text, secrets masked; what is no JSON is shown as Python shows it."""
-    return json.dumps(masked_json(value), ensure_ascii=False, default=repr)
+    return exported_text(json.dumps(masked_json(value), ensure_ascii=False, default=repr))
 
 
 def _message(message: Message) -> Json:

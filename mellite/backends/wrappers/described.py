@@ -85,7 +85,7 @@ def asked(generation: Generation) -> Attributes:
 def _told_of(request: Request) -> Attributes:
     options = request.options
     found = {
-        attribute: value
+        attribute: float(value) if attribute in semantics.FLOATS else value
         for name, attribute in semantics.OPTIONS.items()
         if (value := getattr(options, name)) is not None
     }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal
 from typing import Any, final
 
 from ...loops.places import Limit
 from ...loops.rates import Meter
 from ...values.errors import InvalidRequest
+from ...values.finite_numbers import is_finite
 from ...values.public_names import publish
 from .clocks import SYSTEM, Clock, checked_clock
 
@@ -177,7 +177,7 @@ class Concurrency:
 def _check_positive(name: str, value: Any) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (value > 0 and math.isfinite(value)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (value > 0 and is_finite(value)):
         msg = f"{name!r} must be a number above 0, or None to learn it from the answers, not {value!r}"
         raise InvalidRequest(msg, parameter=name)
 

@@ -39,6 +39,9 @@ OPTIONS: Final[Mapping[str, str]] = {
     "reasoning_budget": "mellite.request.reasoning_budget",
 }
 
+#: Those that are floats also where an integer was given: an attribute has one type in a store.
+FLOATS: Final = frozenset([OPTIONS[name] for name in ("temperature", "top_p", "frequency_penalty", "presence_penalty")])
+
 RESPONSE_ID: Final = "gen_ai.response.id"
 RESPONSE_MODEL: Final = "gen_ai.response.model"
 FINISH_REASONS: Final = "gen_ai.response.finish_reasons"

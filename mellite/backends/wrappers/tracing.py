@@ -34,6 +34,7 @@ from .described import (
     overall,
     spent,
 )
+from .exported import LARGEST, exported, exported_text
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -96,6 +97,7 @@ class Tracing(Observer):
         """Begin a span."""
         around = trace.get_current_span()
         name, attributes = self._named(activity)
+        name, attributes = exported_text(name), exported(attributes)
         kind = SpanKind.CLIENT if activity.kind == "generation" else SpanKind.INTERNAL
         context = self._parent_of(activity, around)
         span = self._tracer.start_span(name, context, kind, attributes)
@@ -149,7 +151,7 @@ class Tracing(Observer):
                 if activity.subject.outcome is not None and (span.is_recording() or self._log is not None):
                     self._tell_of_generation(opened, activity.subject, self._finished(activity.subject))
             elif span.is_recording():
-                span.set_attributes(overall(activity, self._profile))
+                span.set_attributes(exported(overall(activity, self._profile)))
                 if activity.kind == "tool" and self._capture.spans:
                     _add_tool_content(span, activity)
             if span.is_recording():
@@ -160,7 +162,7 @@ class Tracing(Observer):
     def _finished(self, generation: Any) -> Attributes:
         """Return what is known of a generation now that it is over."""
         facts = generation.outcome.generation
-        return finished(facts, self._profile) | answered_by(generation, facts)
+        return exported(finished(facts, self._profile) | answered_by(generation, facts))
 
     def _tell_of_generation(self, opened: Open, generation: Any, known: Attributes) -> None:
         span, facts, attributes = opened.span, generation.outcome.generation, dict(known)
@@ -174,7 +176,7 @@ class Tracing(Observer):
             attributes |= content
         span.set_attributes(attributes)
         if facts.model is not None and model_of(generation) != facts.model:  # not known before, or it fell back
-            span.update_name(f"{semantics.CHAT} {facts.model}")
+            span.update_name(exported_text(f"{semantics.CHAT} {facts.model}"))
 
 
 class Metering(Tracing):
@@ -257,7 +259,7 @@ class Metering(Tracing):
         for usage, cost in spent(facts):
             for word, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
                 if count is not None:
-                    self._tokens.record(count, {**known, semantics.INPUT_OR_OUTPUT: word})
+                    self._tokens.record(min(count, LARGEST), {**known, semantics.INPUT_OR_OUTPUT: word})
             if cost is not None:
                 self._cost.record(cost, known)
         for failure in () if facts.replayed else facts.failures:
@@ -292,7 +294,7 @@ def _set_state(span: Span, activity: Activity) -> None:
     error, name = activity.error, failed(activity)
     if name is not None:
         span.set_attributes({semantics.ERROR_TYPE: name, semantics.STATE: "failed"})
-        span.set_status(Status(StatusCode.ERROR, words_of(error)))
+        span.set_status(Status(StatusCode.ERROR, exported_text(words_of(error) or "") or None))
     else:
         span.set_attribute(semantics.STATE, "done" if error is None else "cancelled")
 
