@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar, TypeVarTuple, cast, final
 
 from ..values.errors import InvalidRequest, SyncInsideLoop
+from ..values.finite_numbers import is_finite
 from . import forking
 from .asyncio_loop import AsyncioLoop
 from .detection import Loop, imported_trio
@@ -65,9 +66,13 @@ def check_timeout(value: object) -> None:
     Raises:
         InvalidRequest: for anything but None, for no limit, and an int or float that is a number.
     """
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value)):
-        msg = f"'timeout' must be a number of seconds, or None for no limit, not {value!r:.80}"
-        raise InvalidRequest(msg, parameter="timeout")
+    if value is None:
+        return
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and (is_finite(cast("float", value)) or value in (math.inf, -math.inf)):
+        return
+    msg = f"'timeout' must be a number of seconds, or None for no limit, not {value!r:.80}"
+    raise InvalidRequest(msg, parameter="timeout")
 
 
 @final

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, Literal, NoReturn, TypedDict, TypeGuard
@@ -12,6 +11,7 @@ from attrs import field, fields_dict, frozen
 from .empty import EMPTY
 from .errors import InvalidRequest
 from .filling import copier
+from .finite_numbers import is_finite
 from .outputs.plan import OutputMode
 from .public_names import publish
 from .telling_fields import fields_that_say_something
@@ -123,7 +123,7 @@ def refuse(name: str, wanted: str, value: object) -> NoReturn:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and is_finite(value)
 
 
 def _count(name: str, value: object) -> int:

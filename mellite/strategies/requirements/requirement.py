@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
@@ -14,6 +13,7 @@ from ... import loops
 from ...values.chunking import Chunking, chunker_for
 from ...values.errors import GenerationCancelled, InvalidRequest, MelliteError
 from ...values.told_errors import error_line
+from ...values.finite_numbers import is_finite
 from .verdict import PASSED, ChunkVerdict, ValidationResult, as_chunk_verdict, as_verdict, failed
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def _broken(error: Exception) -> CheckChunk:
 
 
 def _is_positive(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and is_finite(value) and value > 0
 
 
 def _form_of(check: Check, description: str) -> _Form:

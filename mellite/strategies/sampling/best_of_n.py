@@ -12,6 +12,7 @@ from attrs import Factory, evolve, field, frozen
 
 from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest, SamplingError
+from ...values.finite_numbers import is_finite
 from ...values.signatures import write_signature
 from ...values.whole_numbers import check_count
 from ..requirements import Requirement
@@ -83,7 +84,7 @@ class BestOfN(Fixed):
         if self.score is not None and not callable(self.score) and not isinstance(self.score, Requirement):
             msg = f"'score' must be a function of a thunk or a Requirement, not {type(self.score).__name__}"
             raise InvalidRequest(msg, parameter="score")
-        if self.enough is not None and not (isinstance(self.enough, (int, float)) and math.isfinite(self.enough)):
+        if self.enough is not None and not (isinstance(self.enough, (int, float)) and is_finite(self.enough)):
             msg = f"'enough' must be a finite number, not {self.enough!r}"
             raise InvalidRequest(msg, parameter="enough")
 
@@ -99,7 +100,7 @@ class BestOfN(Fixed):
         # Common: nothing but the score decides. The same steps, with one sample for what is true at the end of them.
         try:
             found = score(copy)
-            if isinstance(found, (float, int)) and math.isfinite(found):
+            if isinstance(found, (float, int)) and is_finite(found):
                 sample = round.book[copy] = Sample(copy, score=float(found), checked=True)
                 return sample
         except Exception as error:
@@ -158,7 +159,7 @@ def _mean(scores: Sequence[float | None]) -> float:
 
 def _with(sample: AnySample, score: object) -> AnySample:
     """Return the sample with its score; or with an error, if the score is not a finite number."""
-    if not isinstance(score, (int, float)) or not math.isfinite(score):
+    if not isinstance(score, (int, float)) or not is_finite(score):
         msg = f"a score must be a finite number, not {score!r}"
         return _failed(sample, SamplingError(msg))
     return Sample(sample.thunk, sample.validations, score=float(score), verdict=sample.verdict, checked=True)

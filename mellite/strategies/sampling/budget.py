@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Literal, TypeAlias
@@ -11,6 +10,7 @@ from ...thunk.call import Streams
 from ...thunk.thunk import AnyThunk
 from ...values.backend_streams import name_of
 from ...values.errors import InvalidRequest, SamplingError
+from ...values.finite_numbers import is_finite
 
 __all__ = ["Meter", "check_priced", "check_seconds", "dollars"]
 
@@ -102,7 +102,7 @@ def check_seconds(name: str, value: object) -> None:
     Raises:
         InvalidRequest: with the name of the argument.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not is_finite(value) or value <= 0:
         msg = f"{name!r} must be a number of seconds above 0, not {value!r}"
         raise InvalidRequest(msg, parameter=name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
@@ -11,6 +10,7 @@ from attrs import field, frozen
 
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.told_errors import error_text
+from ...values.finite_numbers import is_finite
 from ...values.usage import Usage
 from ..requirements import ValidationResult
 
@@ -154,7 +154,7 @@ def paid(samples: Iterable[AnySample]) -> Iterator[AnyThunk]:
 
 
 def _finite(number: float | None) -> float | None:
-    return number if number is not None and math.isfinite(number) else None
+    return number if number is not None and is_finite(number) else None
 
 
 def exact(cost: Decimal | None) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from bisect import insort
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from typing import Any, Final, Literal, TypeAlias
@@ -13,6 +12,7 @@ from attrs import evolve, field, frozen
 
 from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest, SamplingError
+from ...values.finite_numbers import is_finite
 from ...values.signatures import write_signature
 from ...values.told_errors import error_line
 from .agreement import closeness, number_in, same_text, word_overlap
@@ -326,7 +326,7 @@ async def _alike(similarity: Callable[[str, str], Any], text: str, other: str) -
     try:
         found = similarity(text, other)
         value = await found if inspect.isawaitable(found) else found
-        if math.isfinite(value):
+        if is_finite(value):
             return float(value)
     except Exception as error:
         msg = f"the similarity {name} raised {error_line(error)}"
