@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from os import PathLike
 from typing import Final, Literal, TypeAlias, get_args
 
 from attrs import evolve
@@ -13,6 +14,7 @@ from ..cassettes.audit import is_to_be_told
 from ..cassettes.compression import ENDINGS, Compression
 from ..cassettes.files.find import Failed, Found, find_cassettes
 from ..values.errors import ConfigurationError, InvalidCassette
+from ..values.paths import path_of
 from ..values.spelling import nearest
 from .convert_to_http import http_again, http_imported, http_of_texts, http_of_vcr
 from .convert_to_text import texts_again, texts_of_http
@@ -29,8 +31,8 @@ _HTTP_ENDINGS: Final = (".json", *[f".json{ending}" for ending in ENDINGS])
 
 
 def convert(
-    source: str,
-    target: str | None = None,
+    source: str | PathLike[str],
+    target: str | PathLike[str] | None = None,
     *,
     to: Format | None = None,
     source_format: SourceFormat = "auto",
@@ -72,6 +74,7 @@ def convert(
         [4]
     """
     _check(source_format)
+    source, target = path_of(source), None if target is None else path_of(target)
     if target is None:
         target = source if os.path.isdir(source) else os.path.dirname(source) or "."
     texts, others = _found(source, target, to, source_format, failed)

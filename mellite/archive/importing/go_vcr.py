@@ -38,9 +38,14 @@ class _Message(TypedDict):
 
 
 def recognizes(source: Source) -> bool:
-    """Whether a file is a cassette of go-vcr: each answer of its has a ``code`` beside a ``status`` in words."""
+    """Whether a file is a cassette of go-vcr: each answer of its has a ``code`` beside a ``status`` in words.
+
+    Without an answer, the version 2 tells it from a cassette of VCR.py.
+    """
     document = source.shape
     items = document.get("interactions") if isinstance(document, dict) else None
+    if isinstance(document, dict) and items == []:
+        return document.get("version") == max(_VERSIONS)
     first = items[0] if isinstance(items, list) and items else None
     response = first.get("response") if isinstance(first, dict) else None
     return isinstance(response, dict) and "code" in response and isinstance(response.get("status"), str)
@@ -73,7 +78,7 @@ def read(source: Source) -> Imported:
         found.exchange(request, Answered(code, **_message(answered, f"{where}.response", places)), where)
         for what, rest in (("of requests", asked), ("of responses", answered)):
             found.leave(what, {name for name in rest.keys() - _AGAIN if rest[name]})
-    return found.imported()
+    return found.imported(may_be_empty=True)
 
 
 def _message(fields: JsonObject, where: str, places: Places) -> _Message:

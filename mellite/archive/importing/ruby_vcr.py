@@ -54,7 +54,7 @@ def read(source: Source) -> Imported:
         found.leave("of requests", asked.keys() - {"method", "uri", "headers", "body"})
         rest = answered.keys() - {"status", "headers", "body"}
         found.leave("of responses", {name for name in rest if answered[name] is not None})
-    return found.imported()
+    return found.imported(may_be_empty=True)
 
 
 def _message(fields: JsonObject, where: str, places: Places) -> _Message:

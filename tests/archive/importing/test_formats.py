@@ -273,3 +273,22 @@ def test_a_recording_of_nothing(tmp_path: Path, name: SourceFormat) -> None:
     source.write_text("interactions: []\nversion: 1\n")
     assert converted(source, tmp_path / "a.json", source_format=name).calls == 0
     assert load_cassette(tmp_path / "a.json").interactions == ()
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "found out"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("go-vcr", "---\nversion: 2\ninteractions: []\n"),
+        ("ruby-vcr", "---\nhttp_interactions: []\nrecorded_with: VCR 6.3.1\n"),
+    ],
+)
+def test_an_empty_cassette_of_another_recorder(
+    tmp_path: Path, name: SourceFormat, content: str, *, named: bool
+) -> None:
+    """The cassette of a test that asked nothing becomes an empty one, which replays nothing and can be read."""
+    source, made = tmp_path / "a.yaml", tmp_path / "made.json"
+    source.write_text(content)
+    (done,) = convert(source, made, source_format=name if named else "auto")
+    assert done.calls == 0
+    assert load_cassette(made).interactions == ()
