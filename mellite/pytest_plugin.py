@@ -18,7 +18,7 @@ import os
 import shlex
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -66,7 +66,6 @@ _NOT_KEPT: Final = str.maketrans("", "", "[]-.")
 _stays_here: Callable[[object], bool] | None = None  # whether a host is this machine; None: the guard's own rule
 #: What was refused in the running test. Libraries replace our message by one of their own, so it is shown apart.
 _refused: Final[list[str]] = []
-
 #: The requests of the running test and its fixtures that differ from what is recorded, as JSON.
 _stale: Final[list[dict[str, Any]]] = []
 
@@ -145,11 +144,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the marker, and the network guard if it was asked for.
-
-    Raises:
-        pytest.UsageError: for flags that contradict each other, or the environment.
-    """
+    """Add the marker, and the network guard if it was asked for. Flags that contradict each other are refused."""
     config.addinivalue_line(
         "markers",
         "mellite(path=None, mode=None, match=None, requires=(), tags=(), unused='warn', live=False, install=True, "
@@ -229,9 +224,8 @@ def cassette_factory(request: pytest.FixtureRequest) -> Callable[..., AbstractCo
             with cassette_factory("summary.json"):
                 return my_program.summarise("a long text")
 
-    All that the block asks goes through the cassette, as a test's through the fixture ``cassette``; there is one at a
-    time. The path is in the folder ``mellite_cassettes``, or ``cassettes`` in the root of the tests, if it is relative.
-    The other arguments are those of the marker. A recording is kept if the block ends without an error.
+    What the block asks goes through the cassette; there is one at a time. A relative path is in ``mellite_cassettes``,
+    or ``cassettes`` in the root of the tests. The other arguments are the marker's. A good end keeps the recording.
     """
     config = request.config
     folder = os.path.join(config.rootpath, config.getini("mellite_cassettes") or "cassettes")
@@ -286,11 +280,17 @@ def _run_of(config: pytest.Config) -> RunOfTests:
 @contextmanager
 def _used(transport: CassetteOfTest, given: Mapping[str, Any], config: pytest.Config) -> Generator[None]:
     """Let requests go through the cassette and, where it only replays, to no other machine."""
-    is_quiet = transport.offline and not given.get("live")
-    with (
-        _no_network(f"it replays a cassette; {_ADVICE}", config) if is_quiet else nullcontext(),
-        transport.in_use(install=given.get("install", True), clients=given.get("clients", ())),
-    ):
+    with ExitStack() as stack:
+        if transport.offline and not given.get("live"):
+            stack.enter_context(_no_network(f"it replays a cassette; {_ADVICE}", config))
+        if given.get("install", True):
+            from .wire.transports.default import standing_in
+
+            stack.enter_context(standing_in(transport.over))
+        if given.get("clients"):
+            from .cassettes.clients.patching import catching
+
+            stack.enter_context(catching(transport, given["clients"]))
         yield
 
 
@@ -443,12 +443,12 @@ def pytest_runtest_makereport(
 
 def _keep(held: CassetteOfTest, call: pytest.CallInfo[None]) -> None:
     """Write the recording of a test, unless a fixture failed when it was torn down. What goes wrong fails the test."""
-    if call.excinfo is not None:
-        held.abandon()
-        return
     try:
-        held.finish()
-        _look_at_use(held, "ignore")
+        if call.excinfo is None:
+            held.finish()
+            _look_at_use(held, "ignore")
+        else:
+            held.abandon()
     except (Exception, pytest.fail.Exception):  # reported as if a fixture had raised it
         call.excinfo = pytest.ExceptionInfo.from_current()
 

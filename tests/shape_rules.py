@@ -44,6 +44,7 @@ WIDE_EXCEPTS = {
     "mellite/engine/batch/on_batch.py::_Work._run": "whoever waits for a batch raises it",
     "mellite/engine/driving.py::Driving._next_item": "what the caller's iterable raises is raised behind all others",
     "mellite/engine/feeding.py::_Awaited._run": "the same, of one that is awaited",
+    "mellite/pytest_plugin.py::_keep": "pytest reports it, as what a fixture raises",
     "mellite/server/http_server.py::ModelServer._handle": "the client is told of it, and whoever listens",
     "mellite/strategies/sampling/strategy.py::Strategy.result_of": "it is the error of the result",
     "mellite/loops/own_context.py::in_own_context": "thrown into the coroutine, which raises it unless it handles it",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
@@ -19,7 +19,6 @@ from attrs import evolve, frozen
 
 from ..values.errors import CassetteMiss
 from ..wire.http import HttpRequest, HttpResponse
-from ..wire.transports.default import standing_in
 from .files.locks import lock, same_file
 from .files.read import load_cassette
 from .files.storing import make_directory, unwritable
@@ -97,23 +96,6 @@ class CassetteOfTest(CassetteTransport):
     def substitutes(self) -> tuple[Substitute, ...]:
         """The requests that differ from what is recorded, while stale cassettes are looked for."""
         return () if self._nearest is None else self._nearest.substitutes
-
-    @contextmanager
-    def in_use(self, *, install: bool, clients: Any) -> Generator[None]:
-        """Send requests through the cassette until the block ends.
-
-        Args:
-            install: whether those of all backends without a transport of their own.
-            clients: other people's clients whose requests are; see `mellite.cassettes.patch`.
-        """
-        with ExitStack() as stack:
-            if install:
-                stack.enter_context(standing_in(self.over))
-            if clients:
-                from .clients.patching import catching
-
-                stack.enter_context(catching(self, clients))
-            yield
 
     @property
     def nothing(self) -> str | None:
