@@ -12,8 +12,8 @@ from attrs import field, frozen
 from ... import loops
 from ...values.chunking import Chunking, chunker_for
 from ...values.errors import GenerationCancelled, InvalidRequest, MelliteError
-from ...values.told_errors import error_line
 from ...values.finite_numbers import is_finite
+from ...values.told_errors import error_line
 from .verdict import PASSED, ChunkVerdict, ValidationResult, as_chunk_verdict, as_verdict, failed
 
 if TYPE_CHECKING:

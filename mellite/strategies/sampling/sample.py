@@ -9,8 +9,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from attrs import field, frozen
 
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
-from ...values.told_errors import error_text
 from ...values.finite_numbers import is_finite
+from ...values.told_errors import error_text
 from ...values.usage import Usage
 from ..requirements import ValidationResult
 
