@@ -19,7 +19,7 @@ from mellite.protocols.openai_responses.dialogue import ResponsesDialogue
 from mellite.wire.http import HttpRequest, HttpResponse
 from mellite.wire.transports.default import default_transport
 from mellite.wire.transports.websocket import WebSocketTransport
-from tests.wire.server import head, serve
+from tests.wire.server import answer, head, serve
 from tests.wire.sockets import close, hang_up, talking
 
 
@@ -308,6 +308,26 @@ async def test_a_refusal_is_an_answer() -> None:
             assert (response.status, json.loads(await response.read())["error"]["message"]) == (401, "Not you.")
             assert await response.read() == b""
             await response.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("text/event-stream", 'event: response.completed\ndata: {"type": "response.completed", "response": {}}\n\n'),
+        ("application/json", '{"object": "response", "status": "completed", "output": []}'),
+        ("text/html", "<html>Welcome</html>"),
+    ],
+)
+async def test_an_answer_to_the_handshake_alone_is_none(kind: str, said: str) -> None:
+    """What a server answers before it has heard the request is not the answer to it, however much it looks like one."""
+    with serve() as server:
+        script = server.script(answer(said.encode(), 200, {"content-type": kind}))
+        async with transport() as sockets:
+            with pytest.raises(InvalidProviderOutput, match=r"HTTP 200.*before it had heard the request"):
+                await sockets.open(request(script.url, user("Hi.")), timeout=5)
+        (asked,) = script.requests(1)
+    assert (asked.method, asked.body) == ("GET", b"")
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ import anyio
 
 from ... import loops
 from ...loops.per_loop import ClientPerLoop, release
-from ...values.errors import ConnectionLost
+from ...values.errors import ConnectionLost, InvalidProviderOutput
 from ..bounds import DEFAULT_BOUNDS, values_in
 from ..http import HttpRequest, HttpResponse, Transport, check_request, shown_url
 from .http1.origins import FROM_ENVIRONMENT
@@ -169,7 +169,7 @@ class WebSocketTransport:
         try:
             connection = await self._dial(request, self._ssl)
         except Refused as refused:
-            return _Refusal(refused)
+            return _refusal(refused, request)
         pool.opened.add(connection)
         line = _Line(connection, self._dialogue(), _address(request))
         answer = await self._asked(pool, line, request)
@@ -374,6 +374,21 @@ def _is_too_much(message: bytes) -> bool:
     """Return whether a message exceeds the default bounds: too large to decode here, where the call's are not known."""
     most = DEFAULT_BOUNDS.max_values
     return most is not None and len(message) > most and values_in(message, most) > most
+
+
+def _refusal(refused: Refused, request: HttpRequest) -> HttpResponse:
+    """Return the response of a server that did not open the WebSocket.
+
+    Raises:
+        InvalidProviderOutput: if it says that all is well: it has not heard the request, so that is not the answer.
+    """
+    if refused.status // 100 == 2:
+        msg = (
+            f"HTTP {refused.status} from {shown_url(request.url)}, which was to open a WebSocket, came before it had "
+            "heard the request, and so is no answer; is the base URL right?"
+        )
+        raise InvalidProviderOutput(msg, status=refused.status)
+    return _Refusal(refused)
 
 
 @final
