@@ -70,6 +70,7 @@ def test_good_names(tmp_path: Path, name: str, path: str) -> None:
         "a/NUL/b",
         "nul.txt",
         "COM1",
+        "lpt\N{SUPERSCRIPT TWO}.txt",
         "lpt9.json",
         "CON .x",
         "conin$",
