@@ -240,4 +240,4 @@ def _path(command: str, name: str) -> Path:
     if not name:
         msg = f"say which file: {command} FILE"
         raise InvalidRequest(msg)
-    return Path(name).expanduser()
+    return Path(os.path.expanduser(name))  # pathlib's raises for a user who has no home folder

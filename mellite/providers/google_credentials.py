@@ -171,8 +171,9 @@ def _file() -> Path | None:
     if named:
         return Path(named)
     folder = os.environ.get("CLOUDSDK_CONFIG", "").strip()
-    file = (Path(folder) if folder else Path.home() / ".config" / "gcloud") / "application_default_credentials.json"
-    return file if file.is_file() else None
+    # Unlike pathlib's, these do not raise where a user has no home folder, or none that may be read, as in a container.
+    file = os.path.join(folder or os.path.expanduser("~/.config/gcloud"), "application_default_credentials.json")
+    return Path(file) if os.path.isfile(file) else None
 
 
 def _on_google() -> bool:

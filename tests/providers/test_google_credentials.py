@@ -68,6 +68,15 @@ async def test_a_token_of_the_environment_goes_first(folder: Path, monkeypatch: 
 
 
 @pytest.mark.anyio
+async def test_a_home_that_cannot_be_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no credentials, as that of another user's in a container: what is missing is told, not the folder."""
+    monkeypatch.delenv("CLOUDSDK_CONFIG")
+    monkeypatch.setenv("HOME", f"/{'a' * 300}")
+    with pytest.raises(AuthenticationError, match="no credentials of Google"):
+        await revealed(Login(transport=ScriptedTransport([])))
+
+
+@pytest.mark.anyio
 async def test_a_user_is_logged_in(folder: Path) -> None:
     """What gcloud left is exchanged for a token at Google, once for as long as it is good."""
     leave(folder, USER)
