@@ -33,6 +33,12 @@ def main() -> None:
         command_line()(prog_name="mellite")
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:  # of what click prints itself, such as help
+        from .cli.output import failed_to_write
+
+        if not failed_to_write(error):
+            raise
+        sys.exit(1)
     except ModuleNotFoundError as error:  # click at once, rich only where a table is printed
         if error.name is None or error.name.partition(".")[0] not in ("click", "rich"):
             raise

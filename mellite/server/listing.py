@@ -26,6 +26,7 @@ _OLLAMA: Final = "0.12.0"
 _MODELS: Final = re.compile(r".*?/models(?:/(?P<name>.+))?")
 _GOOGLE: Final = ("x-goog-api-key", "x-goog-api-client")
 _GOOGLES: Final = re.compile(r".*/v1(?:alpha|beta)\d*/models(?:/.*)?")
+_MISTRAL: Final = "mistral-client-"
 _LONG_AGO: Final = "1970-01-01T00:00:00Z"
 
 
@@ -159,10 +160,10 @@ def listed(
         return None
     googles = any(name in headers for name in _GOOGLE) or _GOOGLES.fullmatch(path) is not None
     if found["name"] is None:
-        return {"models": [_google(name) for name in names]} if googles else _all(names)
+        return {"models": [_google(name) for name in names]} if googles else _all(names, _own(headers))
     name = unquote(found["name"])
     name = _known(name, names, others=others)
-    return _google(name) if googles else _entry(name)
+    return _google(name) if googles else {**_entry(name), **_own(headers)}
 
 
 def _known(name: str, names: Sequence[str], *, others: bool) -> str:
@@ -179,6 +180,13 @@ def _known(name: str, names: Sequence[str], *, others: bool) -> str:
     return found or name
 
 
+def _own(headers: Mapping[str, str]) -> JsonObject:
+    """Return the fields of a model that a client wants otherwise than all others: Mistral's has kinds of its own."""
+    if not headers.get("user-agent", "").startswith(_MISTRAL):
+        return {}
+    return {"type": "base", "capabilities": {"completion_chat": True, "function_calling": True, "vision": True}}
+
+
 def _entry(name: str) -> JsonObject:
     """Return a model in the words of OpenAI, of Anthropic and of Cohere: each client looks for its own."""
     openai = {"id": name, "object": "model", "created": 0, "owned_by": "mellite"}
@@ -186,8 +194,8 @@ def _entry(name: str) -> JsonObject:
     return {**openai, **anthropic, "name": name, "endpoints": ["chat"]}
 
 
-def _all(names: Sequence[str]) -> JsonObject:
-    entries = [_entry(name) for name in names]
+def _all(names: Sequence[str], own: JsonObject) -> JsonObject:
+    entries = [{**_entry(name), **own} for name in names]
     first, last = (names[0], names[-1]) if names else (None, None)
     return {
         "object": "list",

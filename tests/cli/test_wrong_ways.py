@@ -79,6 +79,7 @@ def shell(folder, line):
             1,
             "standard output cannot be written: No space left on device",
         ),
+        ("mellite generate --help >/dev/full", 1, "standard output cannot be written: No space left on device"),
         ("mellite view calls.db --html /dev/full", 1, "/dev/full: No space left on device"),
         ("mellite map - -m fake:echo --out a.csv <&-", 2, "standard input is closed; name a file, or pipe JSON lines"),
         (f"mellite {' '.join(ASKED)} --json >&-", 0, ""),

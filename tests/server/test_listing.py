@@ -42,6 +42,15 @@ CALLS = recorded(
 )
 
 
+def test_models_of_mistral(mellite_server: Server) -> None:
+    """Mistral's client knows kinds of models of its own, and wants to be told what each can do."""
+    server, headers = mellite_server("fake:echo"), "user-agent: mistral-client-python/3.7.0\r\n"
+    (listed,) = told(server, "/v1/models", headers=headers)["data"]
+    for one, name in ((listed, "Echo"), (told(server, "/v1/models/mistral-small", headers=headers), "mistral-small")):
+        assert (one["id"], one["type"]) == (name, "base")
+        assert one["capabilities"]["completion_chat"] is True
+
+
 def test_all_models(mellite_server: Server) -> None:
     """OpenAI's, Anthropic's and Cohere's clients find theirs in one list, Google's and Ollama's in others."""
     for source, names in (("fake:echo", ["Echo"]), (CALLS, ["gpt-4o", "gemini-2.5-flash"])):
