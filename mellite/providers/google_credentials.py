@@ -157,12 +157,19 @@ async def _token(transport: Transport, asked: HttpRequest, secrets: Scrubber) ->
     token = answer.get("access_token") if isinstance(answer, dict) else None
     life = answer.get("expires_in") if isinstance(answer, dict) else None
     if status == 200 and isinstance(token, str) and token:
-        return Token(token, expires_in=float(life) if isinstance(life, (int, float)) else None)
+        return Token(token, expires_in=_seconds(life))
     said = answer if isinstance(answer, dict) else {}
     why = secrets.scrub(" ".join([str(said[name]) for name in ("error", "error_description") if said.get(name)])[:200])
     del body, answer, said, token  # keep secrets out of tracebacks with local variables
     msg = f"{_NAME} were refused with HTTP {status}: {why or 'no reason'}; run 'gcloud auth application-default login'"
     raise AuthenticationError(msg, kind="expired" if "invalid_grant" in why else "invalid", status=status)
+
+
+def _seconds(life: object) -> float | None:
+    """Return how long a token is good for; some servers that stand in for Google's write the number as text."""
+    if isinstance(life, str) and life.isascii() and life.isdigit():
+        return float(life)
+    return float(life) if isinstance(life, (int, float)) else None
 
 
 def _file() -> Path | None:

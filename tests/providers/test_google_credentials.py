@@ -92,7 +92,7 @@ async def test_a_user_is_logged_in(folder: Path) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("life", "asked"), [(30, 3), (30.5, 3), (3599, 1), (None, 1)])
+@pytest.mark.parametrize(("life", "asked"), [(30, 3), (30.5, 3), ("30", 3), (3599, 1), ("3599", 1), (None, 1)])
 async def test_a_token_is_good_for_as_long_as_google_says(folder: Path, life: Any, asked: int) -> None:
     """A token that is about to expire is fetched again; one whose time is not told is kept."""
     leave(folder, USER)
