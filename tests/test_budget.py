@@ -29,7 +29,7 @@ TODAY: Final[Mapping[str, float]] = {
     "paced turns": 2.01,  # bar: 2.1
     "paced delta, new connection": 100,  # the same: 140 where its task pulled the whole stream
     "paced turns, new connection": 2.01,
-    "paced delta, trio": 178,  # 248 where the task of the generation read, within a time limit for each read
+    "paced delta, trio": 161,  # 249 where the task of the generation read, within a time limit for each read
     "replayed call": 228,  # no bar in calls: 0.3 of a live call of aiohttp, in time
     "replayed delta": 1.1,  # no bar in calls: 3 us, in time
     # Bar for both: 1.25 times a call and a delta without. A whole answer is read for its tokens here, which a plain

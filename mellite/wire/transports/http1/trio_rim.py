@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
@@ -43,6 +45,7 @@ class TrioConnection:
         "_broken",
         "_deadline",
         "_is_paused",
+        "_is_wrapped",
         "_process",
         "_reading",
         "_sending",
@@ -67,6 +70,7 @@ class TrioConnection:
         self.is_usable = True
         self._socket = stream.socket
         self._stream: trio.abc.Stream = stream
+        self._is_wrapped = os.name != "posix"  # the socket can only be read by its stream: also in TLS
         self._sending: trio.CancelScope | None = None
         self._broken: BaseException | None = None  # why sending ended; a TLS stream tells that only once
         self._unread: ssl.MemoryBIO | None = None  # what TLS has read from the socket, and not yet given out
@@ -130,10 +134,13 @@ class TrioConnection:
         if incoming is None:
             return
         try:
-            data = await self._stream.receive_some(_PIECE)
+            data = await (self._stream.receive_some(_PIECE) if self._is_wrapped else self._read())
         except trio.ClosedResourceError:
             self.is_usable = False
             incoming.end(CutOff("it was closed on this side"))
+        except OSError as error:
+            self.is_usable = False
+            incoming.end(error)
         except trio.BrokenResourceError as error:
             self.is_usable = False
             cause = error.__cause__ or self._broken
@@ -144,6 +151,18 @@ class TrioConnection:
             else:
                 self.is_usable = False
                 incoming.end()
+
+    async def _read(self) -> bytes:
+        """Wait until the socket has something, and read that. Its stream would try first, in vain: 20 calls a read.
+
+        Raises:
+            trio.ClosedResourceError, OSError: if nothing more can be read.
+        """
+        while self._socket.fileno() >= 0:
+            await trio.lowlevel.wait_readable(self._socket)
+            with suppress(BlockingIOError):
+                return os.read(self._socket.fileno(), _PIECE)
+        raise trio.ClosedResourceError
 
     # --- called back -----------------------------------------------------------------------------
 
@@ -277,4 +296,5 @@ class TrioConnection:
             self.abort()
             raise
         self._stream = inside
+        self._is_wrapped = True
         self._unread = getattr(inside, "_incoming", None)  # trio has no public name for it
