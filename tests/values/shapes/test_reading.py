@@ -9,7 +9,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import (
     Annotated,
@@ -337,6 +337,72 @@ def test_typed_dicts_of_typing_extensions() -> None:
     assert shape_of(Offer).convert({"id": 1.0}) == {"id": 1}
     with pytest.raises(Mismatch, match=r"\$\.id: expected an integer"):
         shape_of(Offer).convert({"id": "1"})
+
+
+@attrs.frozen
+class Place:
+    """Somewhere.
+
+    Attributes:
+        name: What it is called.
+        size: How large it is.
+    """
+
+    name: str
+    size: int
+
+
+@attrs.frozen
+class Port(Place):
+    """A place at the sea.
+
+    Attributes:
+        size: How many ships it has room for.
+    """
+
+    ships: list[str]
+
+
+def test_descriptions_are_inherited() -> None:
+    """A field is described as the nearest class says that describes it."""
+    properties = schema_of(Port)["properties"]
+    told = {name: each.get("description") for name, each in properties.items()}
+    assert told == {"name": "What it is called.", "size": "How many ships it has room for.", "ships": None}
+
+
+def test_times_with_and_without_a_zone() -> None:
+    """Where a zone is wanted, or none, another time does not fit."""
+    aware, naive = (Annotated[datetime, msgspec.Meta(tz=tz)] for tz in (True, False))
+    with_zone, without = "2026-01-31T12:00:00Z", "2026-01-31T12:00:00"
+    assert shape_of(aware).convert(with_zone).tzinfo is not None
+    assert shape_of(naive).convert(without).tzinfo is None
+    for kind, value in ((aware, without), (naive, with_zone)):
+        assert "a time zone" in message(kind, value)
+
+
+def test_an_object_that_is_of_no_class_of_a_union() -> None:
+    """It is read as the mapping that stands beside the classes, if one does."""
+    assert shape_of(Point | Place | dict[str, int]).convert({"north": 1}) == {"north": 1}
+    assert "the fields are those of no class" in message(Point | Place, {"north": 1})
+
+
+Word = TypeVar("Word", int, bool)
+
+
+def test_type_variables_that_stand_for_nothing() -> None:
+    """One with constraints is one of these, another one is anything."""
+    assert shape_of(list[Word]).convert([1, True]) == [1, True]
+    assert "expected an integer or a boolean" in message(list[Word], ["1"])
+    assert shape_of(list[T]).convert(["1", None]) == ["1", None]
+
+
+def test_keys_of_mappings() -> None:
+    """The schema says which keys there may be; any key is a str."""
+    assert schema_of(dict[Literal["a", "b"], int])["propertyNames"] == {"enum": ["a", "b"]}
+    assert schema_of(dict[int, int])["propertyNames"] == {"pattern": "^-?[0-9]+$"}
+    for anything in (dict, dict[str, Any], dict[Any, Any]):
+        assert schema_of(anything) == {"type": "object"}
+        assert shape_of(anything).convert({"a": [1]}) == {"a": [1]}
 
 
 def test_multiples_of_numbers_of_any_size() -> None:
