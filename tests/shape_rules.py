@@ -49,7 +49,6 @@ WIDE_EXCEPTS = {
     "mellite/strategies/sampling/strategy.py::Strategy.result_of": "it is the error of the result",
     "mellite/loops/own_context.py::in_own_context": "thrown into the coroutine, which raises it unless it handles it",
     "mellite/loops/threads.py::_Job.run": "the task that waits for the thread raises it",
-    "mellite/archive/log/rows.py::_said": "the row says that the error cannot be shown",
     "mellite/archive/log/writer.py::Writer._row": "answers do not depend on the log: the row is counted as lost",
     "mellite/backends/wrappers/noticed.py::_tracer": "calls go on without traces: it is logged",
     "mellite/values/telling.py::Log.tell": "what handles log records must not change what they tell of: said once",

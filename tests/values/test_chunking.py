@@ -323,6 +323,36 @@ def test_an_object_is_fed_no_empty_text() -> None:
     assert fed == ["a"]
 
 
+class Threes(Pairs):
+    """Gives three characters at a time, wherever the deltas were cut."""
+
+    def feed(self, text: str) -> list[str]:
+        self.rest += text
+        cut = len(self.rest) - len(self.rest) % 3
+        done, self.rest = self.rest[:cut], self.rest[cut:]
+        return [done[at : at + 3] for at in range(0, cut, 3)]
+
+
+def test_chunks_of_an_object_across_deltas() -> None:
+    """A chunk may begin in one delta and end in the middle of another one; it knows where it stands."""
+    chunker = chunker_for(Threes)
+    chunks = [*chunker.feed("ab"), *chunker.feed("cdefgh"), *chunker.feed("i"), *chunker.feed("j"), *chunker.end()]
+    assert [(str(each), getattr(each, "start", None)) for each in chunks] == [
+        ("abc", 0),
+        ("def", 3),
+        ("ghi", 6),
+        ("j", 9),
+    ]
+
+
+def test_a_broken_object_is_not_asked_again() -> None:
+    """After its error, the end of the text is no second one."""
+    chunker = chunker_for(Fails)
+    with pytest.raises(InvalidRequest, match="raised ValueError: substring not found"):
+        chunker.feed("ab")
+    assert list(chunker.end()) == []
+
+
 def test_a_chunk_is_a_str() -> None:
     """A chunk is a str in every respect, and pickle and copy keep what it knows."""
     [_, code] = chunk("a\n```\nx\n```", "code-fences")

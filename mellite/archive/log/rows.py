@@ -14,6 +14,7 @@ from ...values.errors import ConfigurationError, GenerationCancelled, MelliteErr
 from ...values.message_json import written
 from ...values.messages import Deferred, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from ...values.options import NO_OPTIONS
+from ...values.told_errors import error_text
 from ..tags import tags_of
 from .masking import Masks
 
@@ -258,7 +259,7 @@ def _call(settled: SettledCall, masks: Masks, *, raw: bool) -> CallRow:
     if request.options is not NO_OPTIONS and (options := request.options.given()):
         values["options"] = masks.json(options)
     if outcome.state == "failed" and error is not None:
-        values["error_type"], values["error"] = _named(error), masks.text(_said(error))
+        values["error_type"], values["error"] = _named(error), masks.text(error_text(error))
     elif error is not None:
         values["cancel_reason"] = masks.text(str(getattr(error, "reason", None) or ""))
     return CallRow(
@@ -291,7 +292,7 @@ def _failures(facts: GenerationMetadata, masks: Masks) -> dict[str, object]:
     """Return what is kept of the attempts before the last: why they failed, and what they used and cost."""
     if not facts.failures:
         return {}
-    told = [{"error_type": _named(failure), "error": masks.text(_said(failure))} for failure in facts.failures]
+    told = [{"error_type": _named(failure), "error": masks.text(error_text(failure))} for failure in facts.failures]
     used = spent(facts)[0 if facts.usage is None else 1 :]
     costs = [cost for _, cost in used if cost is not None]
     return {
@@ -322,7 +323,7 @@ def _run(settled: SettledRun, masks: Masks) -> RunRow:
         state,
         stop,
         None if failed is None else _named(failed),
-        None if failed is None else masks.text(_said(failed)),
+        None if failed is None else masks.text(error_text(failed)),
     )
 
 
@@ -349,10 +350,3 @@ def _moment(moment: datetime | None) -> str | None:
 
 def _named(error: BaseException) -> str:
     return type(error).__name__
-
-
-def _said(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as broken:
-        return f"an error that cannot be shown: {type(broken).__name__}"
