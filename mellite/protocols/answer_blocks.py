@@ -28,6 +28,7 @@ from ..values.events import (
     ToolResultEvent,
 )
 from ..values.messages import ProviderMetadata, ToolCall, ToolResult
+from ..values.plain_data import plain_data
 from ..values.provider_json import Json, JsonObject
 from ..values.usage import Usage
 from .citations import Citation, citations_of_block, citations_of_response
@@ -38,7 +39,7 @@ __all__ = ["AnswerWriter", "Block", "json_line", "kept", "texts_of"]
 
 def json_line(value: object) -> bytes:
     """Write JSON in one line of ASCII: halves of surrogate pairs, which UTF-8 cannot hold, go out as escapes."""
-    return json.dumps(value, separators=(",", ":"), default=msgspec.to_builtins).encode("ascii")
+    return json.dumps(value, separators=(",", ":"), default=plain_data).encode("ascii")
 
 
 def kept(**values: Json) -> JsonObject:

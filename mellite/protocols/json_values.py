@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from ..values.errors import InvalidProviderOutput, InvalidRequest
+from ..values.plain_data import plain_data
 from ..values.provider_json import Json, JsonObject
 
 __all__ = [
@@ -122,9 +123,7 @@ def json_text(value: object, *, what: str) -> str:
         '{"temperature":22}'
     """
     try:
-        return json.dumps(
-            value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=msgspec.to_builtins
-        )
+        return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=plain_data)
     except (TypeError, ValueError, RecursionError) as error:
         msg = f"{what} cannot be written as JSON: {error}"
         raise InvalidRequest(msg) from error

@@ -14,7 +14,6 @@ from importlib import import_module
 from types import FrameType, FunctionType
 from typing import Any, Concatenate, Final, Generic, NoReturn, ParamSpec, TypeVar, Unpack, cast, overload
 
-import msgspec
 from attrs import evolve, field, frozen
 
 from ..backends.asking import generate
@@ -24,6 +23,7 @@ from ..values.empty import EMPTY
 from ..values.errors import InvalidRequest
 from ..values.messages import Content, Deferred, Media, Message
 from ..values.options import GenerateOptions
+from ..values.plain_data import plain_data
 from ..values.public_names import publish
 from ..values.request import Request
 from ..values.shapes.scopes import NoShape, Scope, frame_of
@@ -311,7 +311,7 @@ def _shown(value: Any) -> list[Content]:
         )
         raise InvalidRequest(msg)
     try:
-        return [json.dumps(msgspec.to_builtins(value, str_keys=True, enc_hook=_dumped), ensure_ascii=False)]
+        return [json.dumps(plain_data(value, other=_dumped), ensure_ascii=False)]
     except (TypeError, ValueError, RecursionError):
         return [repr(value)]
 

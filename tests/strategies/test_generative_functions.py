@@ -9,6 +9,7 @@ import json
 import pickle
 from typing import Literal
 
+import msgspec
 import pytest
 from attrs import field, frozen
 
@@ -363,3 +364,56 @@ class TestRefused:
         """An answer that does not fit the annotation fails the thunk."""
         thunk = await mood(Constant('"fair"'), "Well.").settle()
         assert isinstance(thunk.error, mellite.errors.OutputValidationError)
+
+
+@frozen
+class Basket:
+    """Has a set in it."""
+
+    fruits: frozenset[str]
+    owner: str
+
+
+class Taste(enum.Enum):
+    """Cannot be sorted."""
+
+    SWEET = "sweet"
+    SOUR = "sour"
+
+
+class Crate(msgspec.Struct, rename="camel"):
+    """Has a set under another name."""
+
+    in_it: set[Taste]
+
+
+FRUITS = frozenset(
+    ["apple", "banana", "cherry", "date", "fig", "grape", "kiwi", "lemon", "mango", "orange", "pear", "plum"]
+)
+
+
+def test_sets_are_shown_in_the_same_order_in_every_process() -> None:
+    """A prompt with a set in it is the same one tomorrow, though the order of the set itself is not."""
+    listed = sorted(FRUITS)
+
+    @mellite.generative
+    def sort(it: object) -> str:
+        """Sort it."""
+
+    for given, shown in (
+        (FRUITS, listed),
+        ({"z": [set(FRUITS)], "a": 1}, {"z": [listed], "a": 1}),
+        (Basket(FRUITS, "me"), {"fruits": listed, "owner": "me"}),
+        (Crate({Taste.SWEET, Taste.SOUR}), {"inIt": ["sour", "sweet"]}),
+        ({1: "one", "1": "two"}, {"1": "two"}),
+        ({frozenset(FRUITS), frozenset("ab")}, [["a", "b"], listed]),
+        ({10, 9, 2.5, None, "x"}, ["x", 10, 2.5, 9, None]),
+    ):
+        text = sort("fake:echo", given).call.request.text
+        assert text == f"Sort it.\n\nit: {json.dumps(shown)}"
+
+    @mellite.tool
+    def pick(fruits: frozenset[str] = FRUITS) -> None:
+        """Pick."""
+
+    assert pick.input_schema["properties"]["fruits"]["default"] == listed

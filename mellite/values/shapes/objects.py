@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
 from attrs import define, field, frozen
 
 from ...values.spelling import did_you_mean
+from ..plain_data import plain_data
 from ..provider_json import Json, JsonObject
 from ..told_errors import error_text
 from .mismatches import Mismatch, said
@@ -71,7 +71,7 @@ class Member:
         if self.default is NO_DEFAULT:
             return NO_DEFAULT
         try:
-            written = msgspec.to_builtins(self.default, str_keys=True)
+            written = plain_data(self.default)
             check_sound(written)
             self.node.convert(written, Reading())
         except (Mismatch, TypeError, ValueError, RecursionError):
