@@ -137,6 +137,16 @@ def test_sums(tmp_path: Path) -> None:
     assert (found.input_tokens, found.output_tokens, found.cost_usd) == (None, None, None)
 
 
+def test_a_cost_that_one_side_does_not_know(tmp_path: Path) -> None:
+    """Where the cost of a call that differs is unknown on one side, whichever it is, so is the difference."""
+    for folder, provider, model in (("known", "openai", "gpt-4o"), ("unknown", "acme", "m")):
+        usage = Usage.of(input_tokens=1000, output_tokens=10)
+        TextDirectory(tmp_path / folder).record(folder, Sidecar(provider, model, prompt=folder, usage=usage))
+    for left, right in (("known", "unknown"), ("unknown", "known")):
+        found = compared(tmp_path / left, tmp_path / right)
+        assert (found.input_tokens, found.output_tokens, found.cost_usd) == (0, 0, None)
+
+
 def test_text_cassettes(tmp_path: Path) -> None:
     """Text cassettes belong together by their keys, and never one to another's."""
     for name, answers in {"a": {"one": "1", "two": "2"}, "b": {"one": "uno", "three": "3"}}.items():
@@ -255,6 +265,13 @@ def test_tally(tmp_path: Path) -> None:
     assert (total.totals.cost_usd, total.totals.known_cost_usd) == (None, Decimal("2.50042"))
     assert total.totals.usage is not None
     assert (total.totals.usage.input_tokens, total.totals.usage.output_tokens) == (2_002_000, 200)
+
+
+def test_calls_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
+    """Those of a protocol that is not known are counted as such, and used what nobody knows."""
+    cassette(tmp_path / "a.json", "Hi", ["1", "2"], url="https://[::1/chat/completions")
+    (row,), total = tally(entries_below([str(tmp_path)]))
+    assert (row.calls, row.unread, total.unread, row.failed) == (2, 2, 2, 0)
 
 
 def test_entries(tmp_path: Path) -> None:

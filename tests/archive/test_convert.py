@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -127,6 +128,20 @@ def test_text_in_place(tmp_path: Path) -> None:
     assert (tmp_path / "5.txt").read_text() == "no sidecar\n"
     assert TextDirectory(tmp_path / "deep").read("openai", "", "Hi").chunks == ("hel", "lo")
     assert len(list(tmp_path.rglob("*.*"))) == 3
+
+
+def test_two_files_of_one_key(tmp_path: Path) -> None:
+    """The one that is read is converted, and counted; the other one is told of."""
+    (tmp_path / "in").mkdir()
+    for number in (5, 6):
+        (tmp_path / "in" / f"{number}.txt").write_text(f"plain {number}\n")
+    (tmp_path / "in" / "5.txt.gz").write_bytes(gzip.compress(b"packed\n"))
+    (done,) = converted(tmp_path / "in", tmp_path / "out")
+    read = "plain 5" if (answer := TextDirectory(tmp_path / "in").answer(5)) is None else answer.text
+    other = "5.txt.gz" if read == "plain 5" else "5.txt"
+    assert (done.calls, done.dropped) == (2, (f"{other}: another file of the same key is read instead",))
+    assert sorted([path.name for path in (tmp_path / "out").iterdir()]) == ["5.txt", "6.txt"]
+    assert (tmp_path / "out" / "5.txt").read_text() == f"{read}\n"
 
 
 def test_without_a_target(tmp_path: Path) -> None:
