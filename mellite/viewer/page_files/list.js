@@ -143,7 +143,7 @@ class Rows {
   }
 
   get place() {
-    return { top: this.scrolled, chosen: this.chosen };
+    return { top: this.scrolled, chosen: this.chosen, id: this.chosen < 0 ? null : this.row(this.chosen)?.id };
   }
 
   stop() {

@@ -30,6 +30,7 @@ class App {
     this.compared = [];
     this.rows = null;
     this.ending = null;
+    this.call = null;
     this.latest = "#/";
     this.title = "";
     this.places = new Map();
@@ -110,6 +111,7 @@ class App {
   async open([name, first, second], parameters) {
     switch (name) {
       case "call":
+        this.call = first;
         return callView(this, first);
       case "timeline":
         return timelineView(this, first);
@@ -137,7 +139,7 @@ class App {
       this.places.set(this.latest, this.rows.place);
     } else this.asked = null; // there may be others when one comes back
     this.ending?.();
-    this.rows = this.ending = null;
+    this.rows = this.ending = this.call = null;
   }
 
   show(view, name, title = name) {
@@ -211,6 +213,23 @@ class App {
     );
   }
 
+  step(by) {
+    if (this.rows) this.rows.step(by);
+    else if (this.call !== null) this.stepCall(this.call, by);
+  }
+
+  // Go from a call to the one after or before it in the list that it was opened from.
+  async stepCall(id, by) {
+    const place = this.places.get(this.latest);
+    if (!place || place.id !== id || place.chosen + by < 0) return;
+    const choice = choiceOf(new URLSearchParams(this.latest.split("?", 2)[1] || ""));
+    const answer = await this.source.calls(choice, place.chosen + by, 1).catch(() => null); // the next view says why
+    const [row] = answer?.calls ?? [];
+    if (!row) return;
+    this.places.set(this.latest, { ...place, chosen: place.chosen + by, id: row.id });
+    location.hash = `#/call/${encodeURIComponent(row.id)}`;
+  }
+
   turn() {
     const root = document.documentElement;
     const isDark = root.dataset.theme
@@ -240,7 +259,7 @@ class App {
     if (event.key === "/") document.getElementById("search")?.focus();
     else if (event.key === "?") this.keys.showModal();
     else if (event.key === "d") this.turn();
-    else if (event.key === "j" || event.key === "k") this.rows?.step(event.key === "j" ? 1 : -1);
+    else if (event.key === "j" || event.key === "k") this.step(event.key === "j" ? 1 : -1);
     else if (event.key === "x" && this.rows?.tick()) this.comparing.querySelector("button")?.focus();
     else if (event.key === "t" && name === "call") location.hash = `#/timeline/${id}`;
     else if (Object.hasOwn(places, event.key)) location.hash = places[event.key];

@@ -83,6 +83,27 @@ def test_back_to_the_row(page: Browser, tmp_path: Path) -> None:
     assert page.complaints() == []
 
 
+def test_from_call_to_call(page: Browser, tmp_path: Path) -> None:
+    """From a call one goes to the next and the previous one of the list that it was opened from, by keys."""
+    with mellite.viewer.serve(many_calls(tmp_path / "many.db", 300)) as viewer:
+        page.open(f"{viewer.url}#/?q=question+7")
+        ids = page.script("return [...document.querySelectorAll('.rows a')].map((row) => row.hash)")
+        assert len(ids) == 11
+        press(page, "j", "j", Keys.ENTER)
+        page.until("return location.hash === arguments[0] && document.querySelector('.call') !== null", ids[1])
+        for key, hash in (("j", ids[2]), ("j", ids[3]), ("k", ids[2]), ("k", ids[1]), ("k", ids[0]), ("k", ids[0])):
+            press(page, key)
+            page.until("return location.hash === arguments[0]", hash)
+            page.settled()
+        press(page, Keys.ESCAPE)
+        page.until("return document.activeElement.hash === arguments[0]", ids[0])
+        page.go("#/call/call-150")  # not from the list
+        press(page, "j")
+        page.settled()
+        assert page.script("return location.hash") == "#/call/call-150"
+    assert page.complaints() == []
+
+
 def test_titles(page: Browser, tmp_path: Path) -> None:
     """Each view has a title of its own, by which one finds it among tabs and in the history."""
     path = journaled(tmp_path / "journal")
