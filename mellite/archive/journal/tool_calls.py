@@ -74,8 +74,9 @@ class ToolCalls:
             result = await proceed(call)
         finally:
             _running.reset(token)
-        if entry.call is None:
+        if entry.call is None:  # refused before it ran; given again, it counts as any other
             self._begin(entry, call, once=False)
+            self.live += 1
         if entry.call is not None:
             self._book.settle(entry.call, {"result": result_written(result)})
             if entry.call.once or self._book.synced is not None:

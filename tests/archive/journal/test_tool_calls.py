@@ -253,3 +253,15 @@ async def test_without_a_journal_nothing_changes(tmp_path: Path) -> None:
     assert await thunk == "X 1"
     run = mellite.run(ByStep(asks("pay", amount=5), "done"), "Go.", tools=till.tools)
     assert (await run, till.ran) == ("done", [("pay", 5)])
+
+
+async def test_calls_that_were_refused_are_counted(tmp_path: Path) -> None:
+    """A call of no tool, or with arguments that do not fit, counts as one that ran, made and given again."""
+    till, counts = Till(), []
+    for _ in range(2):
+        with mellite.journal(tmp_path / "run") as journal:
+            answers = ByStep(asks("nothing", amount=1), asks("look", amount="many"), asks("look", amount=1), "done")
+            assert await mellite.run(answers, "Look.", tools=till.tools) == "done"
+        counts.append((journal.live, journal.replayed))
+    assert counts == [(7, 0), (0, 7)]
+    assert till.ran == [("look", 1)]
