@@ -37,7 +37,7 @@ TODAY: Final[Mapping[str, float]] = {
     "wrapped call": 385,
     "wrapped delta, burst": 5.9,
     "wrapped delta, paced": 106,
-    "traced call": 566,
+    "traced call": 598,
     "traced delta, burst": 6,
     "traced delta, paced": 108,
     "thunk made": 12,

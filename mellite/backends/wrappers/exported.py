@@ -13,6 +13,7 @@ __all__ = ["LARGEST", "exported", "exported_text"]
 
 #: The largest integer of 64 bits.
 LARGEST: Final = 2**63 - 1
+_LEAST: Final = -(2**63)
 
 #: Python refuses to write much longer integers as decimals: `sys.set_int_max_str_digits`.
 _MOST_BITS: Final = 2048
@@ -25,13 +26,19 @@ def exported(attributes: Mapping[str, Any]) -> dict[str, Any]:
         >>> exported({"gen_ai.request.seed": 2**63, "gen_ai.request.stop_sequences": ["a", "\ud83d"]})
         {'gen_ai.request.seed': '9223372036854775808', 'gen_ai.request.stop_sequences': ['a', '�']}
     """
-    return {name: _exported(value) for name, value in attributes.items()}
+    found = dict(attributes)
+    for name, value in attributes.items():
+        kind = type(value)
+        # No call for what nearly all are: this is done for each span.
+        if not (value.isascii() if kind is str else kind is float or (kind is int and _LEAST <= value <= LARGEST)):
+            found[name] = _exported(value)
+    return found
 
 
 def _exported(value: Any) -> Any:
     if isinstance(value, str):
         return exported_text(value)
-    if isinstance(value, int) and not -LARGEST - 1 <= value <= LARGEST:
+    if isinstance(value, int) and not _LEAST <= value <= LARGEST:
         return hex(value) if value.bit_length() > _MOST_BITS else str(value)
     return [_exported(each) for each in value] if isinstance(value, list) else value
 
