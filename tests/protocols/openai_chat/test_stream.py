@@ -329,6 +329,21 @@ def test_a_change_of_course_is_seen_in_the_flow(first: str) -> None:
         assert (kept or "").startswith("a" * 20)
 
 
+def test_usage_in_each_chunk_is_not_added_up() -> None:
+    """Of counts sent with every piece, as vLLM can, the last ones count: in the flow, at its end and cut off."""
+    counts = [
+        {"prompt_tokens": 10, "completion_tokens": number, "total_tokens": 10 + number} for number in range(1, 21)
+    ]
+    flow = [{**delta(content="a"), "usage": usage} for usage in counts]
+    ends = [{**delta("stop"), "usage": counts[-1]}, {**delta(), "choices": [], "usage": counts[-1]}, DONE]
+    used = read([*flow, *ends]).usage
+    assert (used.input_tokens, used.output_tokens, used.total_tokens) == (10, 20, 30)
+    with pytest.raises(IncompleteStream) as caught:
+        events_of(flow)
+    assert caught.value.usage is not None
+    assert (caught.value.usage.input_tokens, caught.value.usage.output_tokens) == (10, 20)
+
+
 # --- in one piece ---------------------------------------------------------------------------------
 
 
