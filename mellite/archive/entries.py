@@ -42,7 +42,7 @@ class Answer:
         error: the class and the message of the error that the answer stands for.
         usage: the tokens used.
         cost_usd: the cost; None if the price is not known.
-        response_model: the model that answered, by the provider's own word.
+        response_model: the model that answered, as the provider says.
     """
 
     text: str = ""

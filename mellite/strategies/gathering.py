@@ -68,7 +68,7 @@ class Results(list[ModelOutputThunk[T]], Pictured):
 
     @property
     def known_cost_usd(self) -> Decimal | None:
-        """The cost of those whose cost is known, in USD: a lower bound where `cost_usd` is None."""
+        """The sum of the known costs, in USD: a lower bound if `cost_usd` is None."""
         return spent_on(self).known_cost_usd
 
     def _portrait(self) -> Portrait:
@@ -133,8 +133,8 @@ def gather(*thunks: Any, concurrency: int | None = None, progress: bool = False)
 class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
     """Many thunks to wait for together; made by `gather`.
 
-    It may be awaited any number of times, in any task and loop. ``asyncio.run``, ``create_task`` and the like take it
-    for a coroutine. Without a loop, call `result`. No warning is given if it is never awaited.
+    It may be awaited any number of times, in any task and loop. ``asyncio.run``, ``create_task`` and the like accept it
+    as a coroutine. Without a loop, call `result`. No warning is given if it is never awaited.
     """
 
     __slots__ = ("__weakref__", "_concurrency", "_progress", "_run", "_thunks")

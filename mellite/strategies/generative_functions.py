@@ -138,7 +138,7 @@ class Generative(Generic[P, R]):
         return generate(backend, message, output=self._output, **self.options)
 
     def with_options(self, **options: Unpack[GenerateOptions]) -> Generative[P, R]:
-        """Return the same function with options for each of its calls, over those that it has.
+        """Return the same function with further options for each call, overriding those it has.
 
         Raises:
             InvalidRequest, UnknownOption: as ``backend.generate`` does.

@@ -33,7 +33,7 @@ class CallInfo:
 
     Args:
         request: what is asked.
-        backend: who is asked; shared by all copies.
+        backend: the backend to ask; shared by all copies.
         lineage: which copy of which copy this is; () for an original, (0, 2) for the third copy of the first copy.
     """
 
@@ -45,23 +45,23 @@ class CallInfo:
 
     @property
     def asked(self) -> Streams:
-        """The backend that is asked in the end: for a run, that of its steps."""
+        """The backend that is finally asked: for a run, the one its steps ask."""
         asked: Streams = getattr(self.backend, "asked_for_steps", self.backend)
         return asked
 
     def on(self, backend: Streams) -> CallInfo:
-        """Return the same call of another backend; of a run, the run whose steps ask that one."""
+        """Return the same call to another backend; for a run, its steps ask that one."""
         moved = getattr(self.backend, "with_steps_on", None)
         return evolve(self, backend=backend if moved is None else moved(backend))
 
     @property
     def action(self) -> Message | None:
-        """The message that asks: the last one."""
+        """The message to answer: the last one."""
         return self.request.messages[-1] if self.request.messages else None
 
     @property
     def context(self) -> tuple[Message, ...]:
-        """The messages before the one that asks."""
+        """The messages before the one to answer."""
         return self.request.messages[:-1]
 
     @property

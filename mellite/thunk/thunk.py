@@ -73,7 +73,7 @@ class ModelOutputThunk(Growing[T], Generic[T]):
     * ``thunk.cancel()`` stops it from anywhere; ``async with thunk:`` and ``with thunk:`` stop it at their end.
     * ``copy.copy(thunk)`` is a new thunk for the same call; ``thunk.resample(5)`` gives five.
 
-    Code that works on thunks makes them of a `CallInfo`, and one that is settled already with ``outcome=...``.
+    Code that works on thunks makes them from a `CallInfo`, and settled ones with ``outcome=...``.
 
     Example:
         >>> from mellite.backends import Echo
@@ -107,7 +107,7 @@ class ModelOutputThunk(Growing[T], Generic[T]):
         return outcome.text
 
     async def settle(self) -> Self:
-        """Wait until the thunk is done, failed or cancelled, and return the thunk itself; raise for none of these."""
+        """Wait until the thunk is done, failed or cancelled, and return the thunk itself; never raise for a failure."""
         if self._settled() is None:
             await self._wait()
         return self
@@ -116,7 +116,7 @@ class ModelOutputThunk(Growing[T], Generic[T]):
         """Wait as ``await thunk`` does, in code without await; generate on mellite's background loop.
 
         Args:
-            timeout: how long to wait, in seconds; on leaving, the generation is cancelled unless others wait for it.
+            timeout: how long to wait, in seconds; then the generation is cancelled unless others wait for it.
 
         Raises:
             TimeoutError: if the thunk has not settled by then.
@@ -174,7 +174,7 @@ class ModelOutputThunk(Growing[T], Generic[T]):
 
         Args:
             ahead: how many events the generation may run ahead of this iterator, at least 1; by default some hundreds.
-                A reader that may stop it keeps this small: what lies ahead then was paid for in vain.
+                Keep it small if you may stop early: unread events are paid for.
 
         Raises:
             InvalidRequest: if `ahead` is not a whole number of at least 1.
@@ -222,12 +222,12 @@ class ModelOutputThunk(Growing[T], Generic[T]):
     # Stopping
 
     def cancel(self, reason: str | None = None) -> Cancellation:
-        """Ask the generation to stop, and return at once; from any thread or signal handler; a no-op when settled.
+        """Ask the generation to stop, and return at once; from any thread or signal handler. A no-op when settled.
 
         The thunk settles as cancelled, with the text, usage, raw answer and log so far, and its connection is closed.
 
         Returns:
-            An awaitable that waits until the thunk has settled; inside its own stream it does not wait.
+            An awaitable that waits until the thunk has settled; inside the thunk's own stream it does not wait.
 
         Example:
             >>> from mellite.backends import Echo
@@ -388,13 +388,13 @@ class ModelOutputThunk(Growing[T], Generic[T]):
         return self._gen.pump
 
     def begin(self, loop: Callable[[], loops.Loop] | None = None) -> Pump | None:
-        """Return the running generation, begun now unless it runs already; None if it is settled.
+        """Return the running generation, starting it if necessary; None if it is settled.
 
         For code that waits for many thunks, as `mellite.gather` does; other code awaits or iterates. No event arrives
-        until a consumer enters the generation (`Pump.enter`), but for the few that a loop in another thread is ahead.
+        until a consumer enters the generation (`Pump.enter`), except for a few if its loop is in another thread.
 
         Args:
-            loop: gives the loop to begin it in; by default the running one.
+            loop: returns the loop to begin it in; by default the running one.
         """
         pump = self._gen.pump
         if pump is None and self._outcome is None:

@@ -97,7 +97,7 @@ class ResponseStart:
         attempts: how many requests were sent, this one included.
         failures: the errors of the attempts before this one, in order.
         replayed: whether it comes from a cassette.
-        repairs: what was changed in the history so that the provider takes it, a sentence each.
+        repairs: changes to the history so that the provider accepts it, a sentence each.
         output_mode: how the answer is held to the output type of the request: ``native``, ``tool`` or ``text``.
         output_key: the key of a JSON object that the answer stands under; None if it is the whole JSON.
         service_tier: how the answer is served, where the one who asked knows that better than the answer: ``batch``.

@@ -22,16 +22,16 @@ class MelliteError(Exception):
         status: the HTTP status, an int.
         request_id: the provider's id of the request, to quote in a support ticket.
         partial: the text received before it went wrong.
-        usage: what had been used by then.
+        usage: the tokens used by then.
         retryable: whether asking again could help.
         retry_after: how long the provider asked to wait, in seconds.
         provider_message: what the provider's error answer said, in its own words.
         code: the provider's own code for it.
 
-    A subclass of your own takes as keywords what it declares: ``class Mine(MelliteError): rule: str | None = None``.
+    Your subclass accepts its annotated attributes as keywords: ``class Mine(MelliteError): rule: str | None = None``.
 
     Raises:
-        TypeError: for a keyword that is not an attribute of the class, with the nearest that is.
+        TypeError: for a keyword that is not an attribute of the class; names the nearest one.
 
     Example:
         >>> from mellite.errors import RateLimited

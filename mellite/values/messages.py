@@ -191,11 +191,10 @@ class Message:
         content: the parts; a str stands for a Text, one part for a tuple of one.
         id: the caller's own id, never sent.
         metadata: the caller's own notes, never sent.
-        native: what one protocol wants to see again and no part can hold.
+        native: data that one protocol must get back and no part can hold.
 
     Raises:
-        InvalidRequest: for an unknown role, with the nearest one; and for a part of a type that messages are not
-            made of.
+        InvalidRequest: for an unknown role, with the nearest one; and for a part of another type.
 
     Example:
         >>> Message.user("What is this?", Image(url="https://example.com/cat.png")).text
@@ -217,17 +216,17 @@ class Message:
 
     @classmethod
     def user(cls, *content: Content) -> Message:
-        """Make a message of the user: text, pictures, files, thunks."""
+        """Make a user message from text, pictures, files and thunks."""
         return cls("user", content)
 
     @classmethod
     def assistant(cls, *content: Content) -> Message:
-        """Make a message of the model; ``thunk.message`` is one."""
+        """Make an assistant message, such as ``thunk.message``."""
         return cls("assistant", content)
 
     @classmethod
     def tool(cls, *results: ToolResult) -> Message:
-        """Make a message with the results of the tools that the message before asked for."""
+        """Make a message with the results of the tools that the previous message called."""
         return cls("tool", results)
 
     @property

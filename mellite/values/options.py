@@ -83,7 +83,7 @@ def _marked(_made: object, _field: object, value: object) -> None:
 
 @frozen(kw_only=True)
 class CachePolicy:
-    """Which parts of the prompt to mark for the provider's cache, where the protocol has marks.
+    """Which parts of the prompt to mark for the provider's cache, if the protocol has marks.
 
     Args:
         tools: mark the tool definitions.
@@ -196,7 +196,7 @@ _KEYWORDS: Final = (*_CHECKS, *REQUEST_OPTIONS, "system", "tools", "output")
 
 @frozen(kw_only=True)
 class Options:
-    """How to generate; None leaves it to the backend or the provider.
+    """Settings of a generation; None leaves one to the backend or the provider.
 
     An option that a route cannot honour is an error, unless `drop_unsupported` allows leaving it out.
 
@@ -205,14 +205,14 @@ class Options:
         temperature: 0 picks the likeliest token every time.
         top_p: sample from the likeliest tokens that add up to this probability.
         top_k: sample from this many of the likeliest tokens.
-        frequency_penalty: against tokens used often already.
-        presence_penalty: against tokens used at all already.
-        seed: for repeatable sampling, as far as the provider can.
+        frequency_penalty: penalizes tokens by how often they were used.
+        presence_penalty: penalizes tokens that were used at all.
+        seed: for repeatable sampling, as far as the provider supports it.
         stop: texts at which to stop; one str stands for a tuple of one.
         reasoning_effort: how hard to think, in the provider's words (``low``, ``medium``, ``high``, ...).
-        reasoning_budget: how many tokens to think at most.
-        parallel_tool_calls: whether several tools may be asked for at once.
-        timeouts: the clocks of this call.
+        reasoning_budget: the most tokens to spend on thinking.
+        parallel_tool_calls: whether one answer may call several tools.
+        timeouts: the timeouts of this call.
         stream: False asks the provider for the answer in one piece; by default it streams.
         drop_unsupported: leave out what the route cannot honour instead of refusing the call.
     """
@@ -245,7 +245,7 @@ class Options:
         """Check options by name and type.
 
         Raises:
-            UnknownOption: for a name that is not an option, with the nearest that is.
+            UnknownOption: for a name that is not an option; names the nearest one.
             InvalidRequest: for a value of the wrong type or out of range.
 
         Example:
@@ -268,7 +268,7 @@ class Options:
         return options
 
     def merged(self, over: Options) -> Options:
-        """Return these options, with everything that `over` sets taken from there."""
+        """Return these options, overridden by those that `over` sets."""
         if over is NO_OPTIONS:
             return self
         if self is NO_OPTIONS:

@@ -48,7 +48,7 @@ class CacheHint:
 
     Args:
         type: ``ephemeral`` or ``persistent``; providers treat both alike today.
-        ttl_seconds: how long, in seconds; from 3600 on the provider's long cache is used where it has one.
+        ttl_seconds: how long, in seconds; from 3600 on, the provider's long cache is used if it has one.
     """
 
     type: Literal["ephemeral", "persistent"] = field(default="ephemeral", validator=_A_CACHE_KIND)
@@ -209,7 +209,7 @@ class Reasoning:
     """The model's thinking; kept in the history because some providers want it back.
 
     Args:
-        text: the thinking as far as the provider shows it.
+        text: the thinking, as far as the provider shows it.
         encrypted: the provider's signature or its encrypted thinking, sent back unchanged.
     """
 

@@ -35,24 +35,23 @@ class GenerationMetadata:
     """The facts of one generation, the same for streamed and unary answers. None where unknown.
 
     Args:
-        generation_id: given when the generation starts; correlates logs.
+        generation_id: assigned when the generation starts; correlates logs.
         model: the model that was asked for.
-        response_model: the model that answered, by the provider's own word.
+        response_model: the model that answered, as the provider says.
         response_id: the provider's id of the answer.
         request_id: the provider's id of the HTTP request.
         finish_reason: why it ended, in mellite's words; `raw_finish_reason` in the provider's.
-        service_tier: how the provider says that it served the answer, where there is a choice (``flex``, ``priority``).
-        cost_usd: in USD, exact, where it is known otherwise than by the price list.
+        service_tier: the tier that served the answer, as the provider says (``flex``, ``priority``).
+        cost_usd: in USD, exact, if known from a source other than the price list.
         started_at: when the generation started, in UTC.
-        ttfb_ms: from there to the first event, in ms.
-        duration_ms: from there to the end, in ms.
+        ttfb_ms: from the start to the first event, in ms.
+        duration_ms: from the start to the end, in ms.
         attempts: how many requests were sent.
-        failures: the errors of the attempts before the last, each with its usage; what the last failed with is
-            ``thunk.error``.
+        failures: the errors of the attempts before the last, each with its usage; ``thunk.error`` is the last one's.
         replayed: whether it came from a cassette.
-        repairs: what was changed in the history so that the provider takes it, a sentence each.
-        output_mode: how the answer was held to the output type: ``native`` by a schema that the provider enforces,
-            ``tool`` by a tool that had to be called, ``text`` by instructions; None where no type was asked for.
+        repairs: changes to the history so that the provider accepts it, a sentence each.
+        output_mode: how the output type was enforced: ``native`` by a schema that the provider enforces, ``tool`` by a
+            tool that had to be called, ``text`` by instructions; None if no type was requested.
     """
 
     generation_id: str | None = None
@@ -85,7 +84,7 @@ class GenerationMetadata:
     def cost_usd(self) -> Decimal | None:
         """The cost in USD, exact; None when the price or a count is unknown, never 0.
 
-        `mellite.values.prices.pricelist` says where the prices are from.
+        `mellite.values.prices.pricelist` says where the prices come from.
 
         It is computed on access, so that generations whose cost is never read do not pay for it.
 
@@ -191,7 +190,7 @@ class GenerateLog:
         model_output: the text.
         action: the message that asked.
         result: the parsed value.
-        is_final_result: whether a strategy chose it; None where none ran.
+        is_final_result: whether a strategy chose it; None if none ran.
         attempts: how many requests were sent.
         extra: anything else.
     """

@@ -40,22 +40,22 @@ __all__ = [
 class Request:
     """A request to a model: the messages, and how to answer them. Immutable; change it with ``attrs.evolve``.
 
-    Usually made by `Request.of`, which takes options as keywords, or by ``backend.generate``. What is not in its form
-    is brought into it as there: messages written as dicts or as one text, ``system="..."``, functions as tools.
+    Usually made by `Request.of`, which takes options as keywords, or by ``backend.generate``. Values are converted as
+    there: messages written as dicts or as one text, ``system="..."``, functions as tools.
 
     Args:
         messages: the conversation, oldest first.
         model: the model's id; None leaves it to the backend.
         system: instructions that stand before the conversation.
         tools: what the model may call.
-        tool_choice: whether it may, must or must not.
+        tool_choice: whether it may, must or must not call one.
         options: temperature and the like; a mapping stands for `Options`.
-        provider_options: by provider name, what only that provider knows.
+        provider_options: options that only one provider knows, by provider name.
         http: raw additions to the HTTP request.
         cache: ``auto``, ``none`` or a `CachePolicy`.
         output: the type of the parsed answer; str for the text as it is.
-        output_mode: how the answer is held to that type, if not in the best way that the model has: ``native`` by a
-            schema that the provider enforces, ``tool`` by a tool that must be called, ``text`` by instructions.
+        output_mode: how that type is enforced, by default in the best way the model supports: ``native`` by a schema
+            that the provider enforces, ``tool`` by a tool that must be called, ``text`` by instructions.
         metadata: the caller's notes, never sent; the thunk puts its ``lineage`` here.
 
     Raises:
@@ -101,7 +101,7 @@ class Request:
         output: Any = None,
         **options: Unpack[GenerateOptions],
     ) -> Request:
-        """Make a request of what the caller wrote, and check it.
+        """Make a request from the caller's arguments, and check it.
 
         Args:
             prompt: a str, a part, a Message, a Request, or a sequence. A sequence of messages is the history;

@@ -142,7 +142,7 @@ class _Entry:
         """Return the result that is kept; else note that the function is about to run, and return `_MISSING`.
 
         Raises:
-            OutcomeUnknown: if it must run once, and may have run.
+            OutcomeUnknown: if it is run-once, and may have run.
         """
         book, call = self.book, self._call
         if call is not None and call.is_settled:

@@ -74,8 +74,8 @@ class Journal(Observer, Interceptor, Pictured):
 
     Attributes:
         path: its directory.
-        parent: the directory of the journal that it is a fork of; None if it is none.
-        divergence: where the program first asked for something else than the journal has; None if it has not.
+        parent: the directory of the journal it was forked from; None if it is not a fork.
+        divergence: where the program first departed from the journal; None if it has not.
     """
 
     def __init__(
@@ -152,40 +152,40 @@ class Journal(Observer, Interceptor, Pictured):
 
     @property
     def is_open(self) -> bool:
-        """Whether the block goes on."""
+        """Whether the block is still open."""
         return self._leave is not None
 
     # What is known
 
     @property
     def parent(self) -> str | None:
-        """The directory of the journal that this is a fork of; None if it is none."""
+        """The directory of the journal this was forked from; None if it is not a fork."""
         return None if self._file is None else self._file.head.get("parent")
 
     @property
     def replayed(self) -> int:
-        """The number of calls, of models and of tools, that were answered from the journal in this block."""
+        """The number of model and tool calls answered from the journal in this block."""
         return self._replayed + (self._tools.replayed if self._file is not None else 0)
 
     @property
     def live(self) -> int:
-        """The number of calls, of models and of tools, that were made in this block."""
+        """The number of model and tool calls really made in this block."""
         return self._live + (self._tools.live if self._file is not None else 0)
 
     @property
     def interrupted(self) -> tuple[Interrupted, ...]:
-        """The calls that must run once, had begun, and whose outcome is unknown: for `resolve`."""
+        """The run-once calls that had begun and whose outcome is unknown, to be settled with `resolve`."""
         return () if self._file is None else interrupted_in(self._file.index)
 
     @property
     def calls(self) -> tuple[Record, ...]:
-        """All calls in the journal, as they are numbered."""
+        """All calls in the journal, in the order of their numbers."""
         return () if self._file is None else records_of(self._file.index)
 
     def recent(self, seconds: float) -> list[tuple[float, Record]]:
-        """Return the calls of models that were made in the last so many seconds, each with how long ago.
+        """Return the model calls of the last so many seconds, each with its age.
 
-        A call that has settled counts from then; one of which nothing came, from when the journal ended.
+        The age counts from when the call settled; if nothing came of it, from when the journal ended.
         """
         if self._file is None:
             return []
@@ -198,33 +198,33 @@ class Journal(Observer, Interceptor, Pictured):
         return found
 
     def resolve(self, call_id: int | str, result: Any) -> None:
-        """Settle a call that must run once, and whose outcome is unknown.
+        """Settle a run-once call whose outcome is unknown.
 
         Args:
             call_id: its number, as in `interrupted`.
-            result: what the tool or function is to have returned; for a tool also a `ToolResult`.
+            result: the value to take as what the tool or function returned; for a tool also a `ToolResult`.
 
         Raises:
-            InvalidRequest: if there is no such call, or it is known what came of it, or the block is over.
+            InvalidRequest: if there is no such call, its outcome is known, or the block is over.
         """
         resolve(self._opened(), call_id, result)
 
     # What repeats
 
     def now(self, key: str | None = None) -> datetime:
-        """Return the time, in UTC; when the program is started again, the time that it was then.
+        """Return the time, in UTC; on a replay, the time of the first run.
 
         Args:
-            key: tells values apart that are asked for in no certain order, as in tasks that run at the same time.
+            key: tells apart values that are requested in no fixed order, as by concurrent tasks.
         """
         return self._value("now", key, lambda: datetime.now(UTC).isoformat(), datetime.fromisoformat)
 
     def random(self, key: str | None = None) -> float:
-        """Return a random number from 0.0 up to 1.0; the same when the program is started again. See `now`."""
+        """Return a random number from 0.0 up to 1.0; the same on a replay. See `now`."""
         return self._value("random", key, random.random, float)
 
     def uuid(self, key: str | None = None) -> UUID:
-        """Return a random UUID; the same when the program is started again. See `now`."""
+        """Return a random UUID; the same on a replay. See `now`."""
         return self._value("uuid", key, lambda: str(uuid4()), UUID)
 
     def _value(self, name: str, key: str | None, make: Callable[[], Json], read: Callable[[Any], T]) -> T:
@@ -253,18 +253,18 @@ class Journal(Observer, Interceptor, Pictured):
 
     @property
     def parts(self) -> tuple[Book, Claims] | None:
-        """What writes, and what counts, for functions under `mellite.recorded`; None outside the block."""
+        """The writer and the counter for functions under `mellite.recorded`; None outside the block."""
         return None if self._leave is None else (self._book, self._claims)
 
     # Calls of models
 
     def started(self, activity: Activity) -> None:
-        """Count a generation as driven."""
+        """Note that a generation has been started."""
         if activity.kind == "generation" and self._leave is not None and _is_next(self):
             self._claims.driven(activity.subject)
 
     def stream(self, generation: Any, proceed: Opener) -> AsyncIterator[Event]:
-        """Return the kept events of a call; else those of the backend, and keep them."""
+        """Return the events of a call from the journal, or else from the backend, and keep those."""
         if self._leave is None:  # of a task that outlives the block
             return proceed(generation)
         activity = observing.current()
@@ -349,14 +349,14 @@ class Journal(Observer, Interceptor, Pictured):
     # Calls of tools
 
     async def call_tool(self, call: ToolCall, proceed: ToolRunner) -> ToolResult:
-        """Return the result that is kept of a call; else run it, and keep that."""
+        """Return the result of a call from the journal, or else run it, and keep the result."""
         return await (proceed(call) if self._leave is None else self._tools.call(call, proceed))
 
     async def run_tool(self, call: ToolCall, proceed: Callable[[], Awaitable[Any]], *, once: bool) -> Any:
-        """Run the code of a tool, and that which must run once at most once.
+        """Run the code of a tool; a run-once tool at most once.
 
         Raises:
-            OutcomeUnknown: if it must run once, and may have run.
+            OutcomeUnknown: if it is run-once, and may have run.
         """
         return await (proceed() if self._leave is None else self._tools.run(call, proceed, once=once))
 
@@ -370,7 +370,7 @@ class Journal(Observer, Interceptor, Pictured):
             self._book.write(Line("checked", number, body=as_raw(checked_body(verdicts))))
 
     def settled(self, activity: Activity) -> None:
-        """Keep which sample was chosen; forget what is over."""
+        """Keep which sample was chosen; drop finished state."""
         if self._leave is None:
             return
         match activity.kind:

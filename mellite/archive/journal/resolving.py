@@ -1,4 +1,4 @@
-"""Settle a call that must run once, and whose outcome is unknown."""
+"""Settle a run-once call whose outcome is unknown."""
 
 from __future__ import annotations
 

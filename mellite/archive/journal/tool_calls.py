@@ -87,7 +87,7 @@ class ToolCalls:
         """Run the code of a tool; what must run once has its intent on the disk before.
 
         Raises:
-            OutcomeUnknown: if it must run once, and may have run.
+            OutcomeUnknown: if it is run-once, and may have run.
         """
         entry = (_running.get() or {}).get(id(self))
         if entry is None:

@@ -41,21 +41,21 @@ _GOOD: Final = frozenset({"stop", "length", "tool-calls", "content-filter"})
 
 
 class Cached(Watching):
-    """A backend that keeps whole answers of another one, and gives them again for the same request.
+    """A backend that caches whole answers of another one, and replays them for the same request.
 
-    The same is: provider, model, base URL, all that is sent, and the thunk's *lineage*, because copies of a thunk are
-    there to be different. A key is never part of it. Answers that broke off, failed or were cancelled are not kept. An
-    answer that is given again comes in the same pieces, with ``thunk.generation.replayed``.
+    Requests are the same if provider, model, base URL, everything sent and the thunk's *lineage* are (copies of a thunk
+    are meant to differ); keys do not count. Answers that broke off, failed or were cancelled are not kept. A replayed
+    answer comes in the same pieces, with ``thunk.generation.replayed``.
 
     Args:
-        backend: the one that is asked.
-        path: a file, an SQLite database that several processes may use; None for memory.
-        ttl: how long an answer is good for, in seconds; None for ever.
-        clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; that of the machine by default.
+        backend: the backend to ask.
+        path: an SQLite file, which several processes may share; None for memory.
+        ttl: how long an answer is valid, in seconds; None for ever.
+        clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; the system clock by default.
 
     Raises:
         InvalidRequest: for a `ttl` that is not a number above 0.
-        ConfigurationError: if `backend` is none.
+        ConfigurationError: if `backend` is not a backend.
 
     Example:
         >>> from mellite.backends import Scripted
@@ -96,7 +96,7 @@ class Cached(Watching):
         return Unsent(_given(_again(kept)))
 
     async def aclose(self) -> None:
-        """Close the file and what the backend inside holds open; both may be used again afterwards."""
+        """Close the file and whatever the inner backend holds open; both may be used again afterwards."""
         self._store.close()
         await super().aclose()
 

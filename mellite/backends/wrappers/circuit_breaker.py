@@ -20,21 +20,21 @@ __all__ = ["CircuitBreaker"]
 
 
 class CircuitBreaker(Watching):
-    """A backend that stops asking another one after so many failures in a row, and fails at once for a while.
+    """A backend that fails at once for a while after another one has failed several times in a row.
 
-    Then one call is let through, to see. If it succeeds, all are again. What counts as a failure is an error of the
-    provider or the connection that is `retryable`: never a cancellation, a reader that leaves, a mistake of the caller,
-    a wrong key or an answer that does not fit. Its state is shared by all loops and threads.
+    Then one call is let through as a test. If it succeeds, all calls are. Only `retryable` errors of the provider or
+    the connection count as failures: never a cancellation, a reader that leaves, a mistake of the caller, a wrong key
+    or an answer that does not fit. The state is shared by all loops and threads.
 
     Args:
-        backend: the one that is asked.
-        failures: how many in a row it takes.
-        cooldown: how long it then fails at once, in seconds.
-        clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; that of the machine by default.
+        backend: the backend to ask.
+        failures: how many failures in a row it takes.
+        cooldown: how long to fail at once after that, in seconds.
+        clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; the system clock by default.
 
     Raises:
         InvalidRequest: for an argument that makes no sense.
-        ConfigurationError: if `backend` is none.
+        ConfigurationError: if `backend` is not a backend.
 
     Example:
         >>> from mellite.backends import Failing

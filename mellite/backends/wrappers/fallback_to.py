@@ -29,21 +29,21 @@ __all__ = ["FallbackTo"]
 
 
 class FallbackTo(Wrapper):
-    """A backend that asks others, in order, where one fails before text, thinking, tool input or calls were passed on.
+    """A backend that asks the next of several when one fails before any content of its answer was passed on.
 
-    It falls back on every failure but the caller's own mistakes: a malformed request, an option that does not exist, a
-    total timeout that has passed, a cassette that does not fit. What one gave before it failed is dropped. The answer
-    tells who gave it (``thunk.generation.provider``), and ``thunk.generation.failures`` why the others did not.
+    Content is text, thinking, tool input and tool calls; anything sent before it is dropped. It does not fall back on
+    the caller's own mistakes: a malformed request, an unknown option, an expired total timeout, a cassette that does
+    not fit. ``thunk.generation.provider`` says who answered, ``thunk.generation.failures`` why others did not.
 
-    To choose another backend by what an answer *says*, take `mellite.Fallback` or `mellite.Escalate`, which sample.
+    To choose another backend by what an answer *says*, use `mellite.Fallback` or `mellite.Escalate`, which sample.
 
     Args:
-        backend: the one that is asked first.
-        *others: those that are asked then.
+        backend: the first backend to ask.
+        *others: the backends to ask next, in order.
 
     Raises:
         ConfigurationError: for anything that is not a backend.
-        InvalidRequest: without another one.
+        InvalidRequest: if no other backend is given.
 
     Example:
         >>> from mellite.backends import Constant, Failing
@@ -65,15 +65,15 @@ class FallbackTo(Wrapper):
 
     @property
     def backends(self) -> tuple[Any, ...]:
-        """All of them, in order."""
+        """All backends, in order."""
         return self._all
 
     def batches(self, request: Request, *, once: bool = False) -> AsyncGenerator[Batch, None]:
-        """Yield the events of the first backend that says something, or of the last one."""
+        """Yield the events of the first backend that sends content, or of the last one."""
         return self._batches(request, None, SYSTEM.now(), once=once)
 
     def begin_pushing(self, request: Request, pump: Any, *, once: bool = False) -> Any:
-        """Ask the first backend at once, where that can be, and push its events."""
+        """Ask the first backend at once, if possible, and push its events."""
         if not self._can_push():
             return None
         others = partial(self._batches, request, pump, SYSTEM.now(), once=once)

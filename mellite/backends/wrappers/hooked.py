@@ -26,21 +26,22 @@ __all__ = ["Hooked", "hooked_by"]
 
 
 class Hooked(Wrapper):
-    """A backend with hooks of its own, which are in force whoever drives its thunks.
+    """A backend with hooks of its own, which apply wherever its thunks are driven.
 
-    Hooks of generations are called for each request that it gets: in ``Hooked(Retry(b), hook)`` once a generation, in
-    ``Retry(Hooked(b, hook))`` once an attempt. Those of tools are in force for the runs that ask it. For the other
-    kinds use `mellite.hooks.use`.
+    Generation hooks are called for each request it gets: in ``Hooked(Retry(b), hook)`` once per generation, in
+    ``Retry(Hooked(b, hook))`` once per attempt. Tool hooks apply to runs that ask it. For the other kinds use
+    `mellite.hooks.use`.
 
     Args:
-        backend: the one that is asked.
+        backend: the backend to ask.
         *hooks: made by `mellite.hooks.before` and the like; the first one is the outermost.
-        errors: "log" for a warning that names a hook that fails, and the call goes on; "raise" for a thunk that fails
-            with `mellite.errors.HookFailed`.
+        errors: what a failing hook does: "log" logs a warning that names it, and the call continues; "raise" fails the
+            thunk with `mellite.errors.HookFailed`.
 
     Raises:
         InvalidRequest: for anything that is not a hook, and for a hook of another kind.
-        ConfigurationError: for anything that is not a backend.
+        ConfigurationError: if
+            `backend` is not a backend.
 
     Example:
         >>> import mellite
@@ -64,12 +65,12 @@ class Hooked(Wrapper):
 
     @property
     def hooks(self) -> tuple[AnyHook, ...]:
-        """Its hooks, the first one outermost."""
+        """The hooks, outermost first."""
         return self._plan.hooks.hooks
 
     @property
     def run_watchers(self) -> tuple[Any, ...]:
-        """What is in force for runs that ask it: its hooks of tools."""
+        """The tool hooks, which apply to runs that ask this backend."""
         return (*super().run_watchers, *tool_hooks(self._plan.hooks))
 
     def stream(self, request: Request) -> AsyncGenerator[Event, None]:
@@ -81,7 +82,7 @@ class Hooked(Wrapper):
         return events
 
     def batches(self, request: Request, *, once: bool = False) -> AsyncGenerator[Batch, None]:
-        """Yield the events of the answer, those that come at once at once."""
+        """Yield the events of the answer, in batches as they arrive."""
         return self._batches(request, generation_here(), once=once)
 
     def _batches(self, request: Request, generation: Any, *, once: bool) -> AsyncGenerator[Batch, None]:
@@ -90,7 +91,7 @@ class Hooked(Wrapper):
         return batches
 
     def is_batched(self) -> bool:
-        """Whether events come from the backend inside in batches, and this class has no ``stream`` of its own."""
+        """Whether the inner backend yields events in batches, and this class has no ``stream`` of its own."""
         return self._can_push() and is_batched(self._backend)
 
     def _can_push(self) -> bool:
@@ -135,7 +136,7 @@ class Hooked(Wrapper):
     # Pushing
 
     def begin_pushing(self, request: Request, pump: Any, *, once: bool = False) -> Any:
-        """Call the hooks in front, send at once, and push the events, where no hook has to be awaited."""
+        """Call the "before" hooks, send at once, and push the events, if no hook has to be awaited."""
         plan = self._plan
         if plan.arounds or not self._can_push():
             return None  # event by event, as hooks around it want them

@@ -17,12 +17,12 @@ __all__ = ["Budget", "Concurrency", "Rate"]
 
 @final
 class Rate:
-    """How many requests and tokens may go in any minute, for all backends that are given this one object.
+    """A limit on requests and tokens per minute, shared by all backends that are given this object.
 
     Args:
         requests_per_minute: how many requests; None to learn it from the headers of the answers.
         tokens_per_minute: how many tokens, prompts and answers together; likewise.
-        clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; that of the machine by default.
+        clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; the system clock by default.
 
     Raises:
         InvalidRequest: for a number that is not above 0.
@@ -49,27 +49,27 @@ class Rate:
 
     @property
     def requests_per_minute(self) -> float | None:
-        """How many requests, as it was given."""
+        """The limit on requests, as given."""
         return self._requests
 
     @property
     def tokens_per_minute(self) -> float | None:
-        """How many tokens, as it was given."""
+        """The limit on tokens, as given."""
         return self._tokens
 
     @property
     def clock(self) -> Clock:
-        """What tells the time."""
+        """The clock."""
         return self._clock
 
     @property
     def meter(self) -> Meter:
-        """What counts, and lets wait."""
+        """The counter that makes callers wait."""
         return self._meter
 
     @property
     def waiting(self) -> int:
-        """How many generations wait for their turn now."""
+        """The number of generations that are waiting now."""
         return self._meter.waiting
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -85,7 +85,7 @@ def _rate(requests: float | None, tokens: float | None, clock: Clock | None) -> 
 
 @final
 class Budget:
-    """How much may be spent in all.
+    """The most that may be spent in total.
 
     Args:
         usd: the most USD; None for no bound.
@@ -137,10 +137,10 @@ class Budget:
 
 @final
 class Concurrency:
-    """How many generations run at once, for all backends that are given this one object as ``max_concurrency``.
+    """A limit on simultaneous generations, shared by all backends that have this object as ``max_concurrency``.
 
     Args:
-        most: the most at once.
+        most: the maximum.
 
     Raises:
         InvalidRequest: for anything but a whole number of at least 1.
@@ -159,12 +159,12 @@ class Concurrency:
 
     @property
     def most(self) -> int:
-        """The most at once."""
+        """The maximum."""
         return self._limit.most
 
     @property
     def limit(self) -> Limit:
-        """What counts, and lets wait."""
+        """The counter that makes callers wait."""
         return self._limit
 
     def __reduce__(self) -> tuple[Any, ...]:

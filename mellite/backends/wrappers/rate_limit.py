@@ -32,24 +32,24 @@ _OF_A_FILE: Final = 1000  # tokens, of a picture or a page
 
 
 class RateLimit(Watching):
-    """A backend that sends only so many requests and tokens to another one in any minute; the others wait in line.
+    """A backend that limits the requests and tokens it sends to another one in any minute; excess calls queue.
 
-    The minute slides, and a request counts from when it is sent. Its tokens are a guess, of the prompt's length and
-    ``max_tokens``, until its usage is known. What is given no limit learns it from the headers of the answers, as
-    OpenAI, Anthropic, Azure, Groq and others send them: until the first ones are there, one request goes at a time. A
-    request that is larger than the limit goes alone. ``Timeouts(total=)`` includes the wait, which can be cancelled.
-    What comes from a cassette waits for nothing.
+    The minute slides, and a request counts from when it is sent. Until its usage is known, its tokens are estimated
+    from the prompt's length and ``max_tokens``. A limit that is not given is learned from the response headers that
+    OpenAI, Anthropic, Azure, Groq and others send; until the first ones arrive, one request goes at a time. A request
+    larger than the limit goes alone. ``Timeouts(total=)`` includes the wait, which can be cancelled. Replayed cassettes
+    never wait.
 
     Args:
-        backend: the one that is asked.
-        rate: a limit that it shares with other backends, in place of one of its own.
+        backend: the backend to ask.
+        rate: a limit shared with other backends, instead of its own.
         requests_per_minute: how many requests; None to learn it.
         tokens_per_minute: how many tokens, prompts and answers together; None to learn it.
-        clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; that of the machine by default.
+        clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; the system clock by default.
 
     Raises:
         InvalidRequest: for a number that is not above 0, or a limit of its own beside a shared one.
-        ConfigurationError: if `backend` is none.
+        ConfigurationError: if `backend` is not a backend.
 
     Example:
         >>> import mellite

@@ -36,16 +36,16 @@ class Retry(Wrapper):
     ``thunk.generation.failures``.
 
     Args:
-        backend: the one that is asked.
+        backend: the backend to ask.
         attempts: how often it is asked at most, the first time included.
         budget: retries may be this part of the last minute's calls, and ten; None for no bound.
         on: foreign exceptions of a backend of your own to try again after, too: classes, or a function that tells.
         max_wait: the longest wait before another attempt, in seconds.
-        clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; that of the machine by default.
+        clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; the system clock by default.
 
     Raises:
         InvalidRequest: for an argument that makes no sense.
-        ConfigurationError: if `backend` is none.
+        ConfigurationError: if `backend` is not a backend.
 
     Example:
         >>> from mellite.backends import Scripted

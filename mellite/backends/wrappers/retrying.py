@@ -134,7 +134,7 @@ class Series:
 
     Args:
         rule: says what to try again, and when.
-        backend: the one that is asked.
+        backend: the backend to ask.
         request: what is asked.
         began: when the first attempt did, by the clock of the rule.
         reader: is told of the attempts, if anybody is.

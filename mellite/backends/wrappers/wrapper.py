@@ -52,7 +52,7 @@ class Wrapper(Backend):
     """A backend around another one.
 
     Args:
-        backend: the one that is asked.
+        backend: the backend to ask.
 
     Raises:
         ConfigurationError: if that has no ``stream``.
@@ -102,7 +102,7 @@ class Wrapper(Backend):
         return type(self).stream is _STREAM and "stream" not in self.__dict__
 
     def is_batched(self) -> bool:
-        """Whether events come from the backend inside in batches, and this class has no ``stream`` of its own."""
+        """Whether the inner backend yields events in batches, and this class has no ``stream`` of its own."""
         backend: Any = self
         while getattr(type(backend), "stream", None) is _STREAM:  # asked before each generation: one loop for all
             if "stream" in backend.__dict__:

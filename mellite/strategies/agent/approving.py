@@ -21,7 +21,7 @@ __all__ = ["Approval", "decide"]
 
 @frozen
 class Approval:
-    """The decision about a call that a model asks for, as an ``approve`` function returns it.
+    """The decision about a tool call, as an ``approve`` function returns it.
 
     Made by `run`, `refuse`, `replace`, `answer` and `defer`. True and None stand for ``Approval.run()``, False for
     ``Approval.refuse()``.
@@ -29,8 +29,8 @@ class Approval:
     Args:
         decision: one of ``run``, ``refuse``, ``replace``, ``answer`` and ``defer``.
         reason: why a call is refused, for the model to read.
-        arguments: what a tool is called with instead of what the model wrote.
-        result: what the model gets without a call.
+        arguments: the arguments to use instead of the model's.
+        result: what the model gets instead of a call.
 
     Example:
         >>> def approve(call: ToolCall) -> Approval:
@@ -46,27 +46,27 @@ class Approval:
 
     @classmethod
     def run(cls) -> Self:
-        """Have the tool called, unless somebody who is asked later decides otherwise."""
+        """Let the tool be called, unless a later ``approve`` decides otherwise."""
         return cls("run")
 
     @classmethod
     def refuse(cls, reason: str | None = None) -> Self:
-        """Have the model told that the call was refused; the tool is not called."""
+        """Tell the model that the call was refused; the tool is not called."""
         return cls("refuse", reason=reason)
 
     @classmethod
     def replace(cls, arguments: Json) -> Self:
-        """Have the tool called with other arguments; in the history stand those that the model wrote."""
+        """Call the tool with other arguments; the history keeps those that the model wrote."""
         return cls("replace", arguments=arguments)
 
     @classmethod
     def answer(cls, result: Any) -> Self:
-        """Give the model this as the result; the tool is not called."""
+        """Give the model this result; the tool is not called."""
         return cls("answer", result=result)
 
     @classmethod
     def defer(cls) -> Self:
-        """End the run after this step, with the call among its ``pending_calls``, until somebody has the result."""
+        """End the run after this step, with the call in its ``pending_calls``, to be resumed with the result."""
         return cls("defer")
 
 

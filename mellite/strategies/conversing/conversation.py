@@ -48,12 +48,12 @@ class ConversationOptions(GenerateOptions, total=False):
 @final
 @frozen(init=False, repr=False)
 class Conversation:
-    """What was said so far, whom to ask, and how. Immutable: what goes on from it is another conversation.
+    """A chat history, the backend to ask, and the options. Immutable: each continuation is a new conversation.
 
-    Nothing is sent until an answer is awaited, and a conversation goes on from an answer that nobody has awaited yet.
+    Nothing is sent until an answer is awaited, and a conversation can continue from an answer not yet awaited.
 
     Args:
-        backend: who is asked: an object with ``stream(request)``, or a name as `mellite.generate` takes it.
+        backend: the backend to ask: an object with ``stream(request)``, or a name as `mellite.generate` takes it.
         system: instructions that stand before the conversation.
         tools: what the model may call. With tools, an answer is a run, which calls them.
         id: a name for the conversation, put into the metadata of each request as ``conversation_id``; never sent.
@@ -109,10 +109,10 @@ class Conversation:
         id: str | None = None,
         **options: Unpack[ConversationOptions],
     ) -> Conversation:
-        """Make a conversation that goes on from a history.
+        """Make a conversation that continues a history.
 
         Args:
-            backend: who is asked.
+            backend: the backend to ask.
             messages: `Message` objects, dicts as Chat Completions has them, or pairs of a role and a content.
             system: instructions that stand before the conversation.
             tools: what the model may call.
@@ -120,7 +120,7 @@ class Conversation:
             **options: the options of every call.
 
         Raises:
-            InvalidRequest: for what is not a message, with its index.
+            InvalidRequest: for an element that is not a message, with its index.
             UnknownOption: for a misspelled option.
 
         Example:
@@ -156,16 +156,16 @@ class Conversation:
         """Ask the next question; nothing is sent until the answer is awaited. This conversation stays as it is.
 
         Args:
-            *content: the parts of one message of the user: texts, images, thunks; or `Message` objects. Without any,
-                the history has to end with a message that wants an answer, or with calls of tools.
+            *content: the parts of one user message: texts, images, thunks; or `Message` objects. Without any, the
+                history must end with a message to answer, or with tool calls.
             output: the type of the parsed answer; str by default.
-            **options: override those of the conversation.
+            **options: override the conversation's.
 
         Returns:
-            A thunk; where the conversation has tools, a run.
+            A thunk; a run if the conversation has tools.
 
         Raises:
-            InvalidRequest: for what is not content, or if there is nothing to answer.
+            InvalidRequest: for an argument that is not content, or if there is nothing to answer.
             UnknownOption: for a misspelled option.
         """
         history = (*self._history, *self._asked(content))
@@ -185,11 +185,11 @@ class Conversation:
         return ()
 
     def after(self, pending: Deferred) -> Conversation:
-        """Return the conversation that goes on from an answer, without waiting for it.
+        """Return the conversation that continues from an answer, without waiting for it.
 
-        What the answer was asked beyond this conversation enters the history, and then, when it settles, its whole
-        message: thinking, text and tool calls; of a run the messages of all its steps. If it fails or is cancelled,
-        the next answer fails, with that error as the cause.
+        The history gains the messages that asked for the answer, and once it settles its whole message: thinking, text
+        and tool calls; for a run, the messages of all its steps. If it fails or is cancelled, the next answer fails,
+        with that error as the cause.
 
         Args:
             pending: a thunk or run, in any state; usually made by `ask`.
@@ -210,22 +210,21 @@ class Conversation:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The history, without the `system` prompt; for an answer that is not done, one message that stands for it."""
+        """The history, without the `system` prompt; one placeholder message for each answer that is not done."""
         return expanded(self._history)
 
     def trimmed(self, turns: int | None = None, tokens: int | None = None) -> Conversation:
-        """Return a conversation with the latest turns only; a tool call is never parted from its result.
+        """Return a conversation with only the latest turns; a tool call is never separated from its result.
 
-        A turn is what is said from one message of the user to the next. Messages of the system stay.
+        A turn runs from one user message to the next. System messages are kept.
 
         Args:
             turns: how many turns to keep at most.
-            tokens: how many tokens the history, the system prompt and the tools may have, as `mellite.count_tokens`
-                counts them.
+            tokens: the most tokens of history, system prompt and tools together, as `mellite.count_tokens` counts them.
 
         Raises:
-            InvalidRequest: if neither or no whole number is given, an answer whose tokens count is not there yet, or
-                the system prompt and the tools alone have too many tokens.
+            InvalidRequest: if neither is given or one is not a whole number, if tokens are to be counted and an answer
+                is not done, or if the system prompt and the tools alone have too many tokens.
 
         Example:
             >>> history = [("user", "One?"), ("assistant", "1"), ("user", "Two?"), ("assistant", "2")]
@@ -264,11 +263,11 @@ class Conversation:
     # Kept
 
     def to_json(self) -> str:
-        """Return the conversation as JSON: its id, system prompt, options and messages with all that they hold.
+        """Return the conversation as JSON: its id, system prompt, options and complete messages.
 
         Raises:
-            InvalidRequest: while an answer in it is not done, if it has the option ``http``, which may hold a key, or
-                if something in it is not JSON; it says which message or option.
+            InvalidRequest: if an answer in it is not done, if it has the option ``http``, which may hold a key, or if
+                something in it has no JSON form; names the message or option.
         """
         from .saving import Kept, saved
 
@@ -280,11 +279,11 @@ class Conversation:
 
         Args:
             text: what `to_json` returned.
-            backend: who is asked from now on.
+            backend: the backend to ask from now on.
             tools: what the model may call from now on; they are not in the text.
 
         Raises:
-            InvalidRequest: if the text is not what `to_json` writes; it says where.
+            InvalidRequest: if the text is not what `to_json` writes; says where.
 
         Example:
             >>> chat = Conversation.from_messages("fake:echo", [("user", "Hello.")], temperature=0)

@@ -40,16 +40,15 @@ class Requirement:
     """A check on an output, with its description in words.
 
     Args:
-        description: the demand in words, as you would tell a model.
-        check: ``check(thunk)`` or ``check(thunk, context)``, sync or async; returns a bool or a `ValidationResult`.
-            If it raises, the verdict fails and has the exception as its ``error``. The context is the messages before
-            the one that the thunk answers. Whether it is passed is read from the signature: a parameter with a default
-            gets it only if it is called ``context``.
+        description: the requirement in words, as you would tell a model.
+        check: ``check(thunk)`` or ``check(thunk, context)``, sync or async; returns a bool or a `ValidationResult`. If
+            it raises, the verdict fails and has the exception as its ``error``. The context is the messages before the
+            one that the thunk answers. It is passed if the signature has a second parameter; one with a default must be
+            named ``context``.
         check_chunk: ``check_chunk(chunk, partial)``, sync or async, called while the answer streams; returns "pass",
             "fail" or "unknown", a bool, a `ValidationResult`, or None for unknown. ``partial`` is the text so far, with
-            the chunk at its end. It is called for the chunks in order. While an async call waits, the next chunks may
-            be given to further calls. To keep a state for each text, give it a method ``fresh()`` that returns the
-            function for a new text.
+            the chunk at its end. It is called for the chunks in order; while an async call waits, later chunks may be
+            checked. To keep state for each text, give it a method ``fresh()`` that returns the function for a new text.
         timeout: the longest that an async check may take, in seconds; after that, the verdict fails with an ``error``.
             A sync check cannot be interrupted.
         chunking: how the text is cut for ``check_chunk``; None for the chunks of the stream.
@@ -136,7 +135,7 @@ class Requirement:
         return given if isinstance(given, tuple) else await self.finish_chunk(given)
 
     def checker(self) -> CheckChunk | None:
-        """Return the function that checks the chunks of one text, made fresh if it keeps a state; None without one."""
+        """Return the function that checks one text's chunks, fresh if it keeps state; None without ``check_chunk``."""
         fresh = getattr(self.check_chunk, "fresh", None)
         if fresh is None:
             return self.check_chunk
@@ -154,7 +153,7 @@ class Requirement:
         return self.judged_chunk(given)
 
     def judged_chunk(self, given: object) -> JudgedChunk | Awaitable[object]:
-        """Return the verdict that a check of a chunk has given, or an awaitable to pass to `finish_chunk`."""
+        """Return the verdict of a chunk's check, or an awaitable to pass to `finish_chunk`."""
         try:
             if given is None or given is True or isinstance(given, str):  # common: decided first
                 return as_chunk_verdict(given)
@@ -163,7 +162,7 @@ class Requirement:
             return self.broken_chunk(error)
 
     def broken_chunk(self, error: Exception) -> JudgedChunk:
-        """Return the verdict of a check of a chunk that raised `error`."""
+        """Return the verdict for a chunk whose check raised `error`."""
         return "fail", self._raised(error)
 
     async def finish_chunk(self, given: Awaitable[object]) -> JudgedChunk:

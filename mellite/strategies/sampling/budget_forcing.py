@@ -38,9 +38,9 @@ class BudgetForcing(Strategy):
 
     After too little thinking, the next turn asks the model to think again. Thinking that gets too long is cut off: the
     generation is cancelled, unless it has ended, and the next turn asks for the final answer. So one attempt may be
-    several calls. All of them are in ``samples`` and are paid for; the winner is the thunk of the last.
+    several calls. All are in ``samples`` and paid for; the winner is the last one's thunk.
 
-    Thinking is what the provider sends as such, and text between ``<think>`` and ``</think>`` at the start of an
+    Thinking is what the provider marks as such, and text between ``<think>`` and ``</think>`` at the start of an
     answer. It is measured in tokens: by `count` while it arrives, then by the provider's own count, if it gives one. In
     the next turn, signed thinking goes back as it came; other thinking goes back as text, because most providers drop
     earlier thinking.
@@ -49,9 +49,9 @@ class BudgetForcing(Strategy):
     another. Without requirements, the first answer is taken.
 
     Args:
-        most: the most tokens of thinking.
-        least: the least tokens of thinking.
-        rounds: how often to ask the model at most to think again.
+        most: the maximum tokens of thinking.
+        least: the minimum tokens of thinking.
+        rounds: how often at most to ask the model to think again.
         again: the words that ask it to think again.
         final: the words that ask for the final answer.
         answer_tokens: the longest final answer, in tokens.

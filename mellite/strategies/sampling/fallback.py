@@ -96,7 +96,7 @@ class Fallback(Strategy):
 class Escalate(Fallback):
     """Ask a fast model first, and a slower, better one only if the fast answer fails its checks.
 
-    Like `Fallback`, but requirements are needed: without them, nothing tells that an answer is not good enough.
+    Like `Fallback`, but requirements are needed: without them, no answer is ever judged not good enough.
 
     Args:
         backends: the slower model or models; the thunk's own backend is the fast one.

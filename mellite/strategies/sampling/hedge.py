@@ -24,10 +24,10 @@ def _optional(models: Models | None) -> tuple[Streams, ...]:
 
 @frozen
 class Hedge(Strategy):
-    """Start another copy when the one before has not answered after some time; the first answer that passes wins.
+    """Start another copy when the previous one has not answered in time; the first answer that passes wins.
 
     A copy that fails is replaced at once. Every late copy costs another one: choose ``after`` so that few are late,
-    such as the time within which 95 of 100 answers come. The other arguments are those of `Strategy`.
+    such as the 95th percentile of your response times. The other arguments are those of `Strategy`.
 
     Args:
         after: the seconds to wait for a copy before the next one starts.

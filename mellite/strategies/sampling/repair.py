@@ -59,8 +59,8 @@ class RepairSampling(Strategy):
     The arguments are those of `Strategy`, and:
 
     Args:
-        feedback: writes what was wrong, for the model: `plain`, `model_friendly`, or a function of your own of the
-            sample and the requirements.
+        feedback: tells the model what was wrong: `plain`, `model_friendly`, or your own function of the sample and the
+            requirements.
 
     Example:
         >>> import asyncio
@@ -111,8 +111,7 @@ class RepairSampling(Strategy):
 class MultiTurnRepair(RepairSampling):
     """Ask again in a conversation: the failed answer, then what was wrong with it, and so on.
 
-    The arguments are those of `RepairSampling`. The prompt grows with every turn, which that of `RepairSampling` does
-    not.
+    The arguments are those of `RepairSampling`. Unlike there, the prompt grows with every turn.
 
     Example:
         >>> import asyncio

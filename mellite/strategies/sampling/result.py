@@ -92,7 +92,7 @@ class SamplingResult(Pictured, Generic[T]):
 
     @property
     def known_cost_usd(self) -> Decimal | None:
-        """The cost of those whose cost is known, in USD: a lower bound where `cost_usd` is None."""
+        """The sum of the known costs, in USD: a lower bound if `cost_usd` is None."""
         return spent_on(paid(self.samples)).known_cost_usd
 
     @property

@@ -53,10 +53,11 @@ class MajorityVote(Fixed):
 
     Args:
         n: the number of votes.
-        key: what makes two answers the same vote. ``exact`` or None: equal parsed values, or equal texts, white space
-            around them aside. ``numeric``: the same last number; an answer without a number does not vote. A function
-            of the text: the vote that it returns, None for no vote. A function of two texts: whether they are the same,
-            or how alike they are (the same from 0.5 on); each answer is compared with the first of each group.
+        key: what makes two answers the same vote. ``exact`` or None: equal parsed values, or equal texts without
+            surrounding white space. ``numeric``: the same last number; an answer without a number does not vote. A
+            function of the text: the vote that it returns, None for no vote. A function of two texts: whether they are
+            the same, or how alike they are (the same from 0.5 on); each answer is compared with the first of each
+            group.
 
     Example:
         >>> import asyncio

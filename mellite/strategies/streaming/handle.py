@@ -106,7 +106,7 @@ class ValidatedStream(AsyncIterator[Chunk], Generic[T]):
 
     @property
     def known_cost_usd(self) -> Decimal | None:
-        """The cost of those whose cost is known, in USD: a lower bound where `cost_usd` is None."""
+        """The sum of the known costs, in USD: a lower bound if `cost_usd` is None."""
         return spent_on(self.thunks).known_cost_usd
 
     @property

@@ -21,17 +21,17 @@ _MOST: Final = 400  # characters of a message
 
 @final
 class Json:
-    """The output type of answers that are plain data and fit a JSON Schema.
+    """The output type for answers that are plain data and match a JSON Schema.
 
-    ``format`` is checked, and ``$schema`` says which draft the schema is written in; without it, it is 2020-12. Nothing
-    is fetched: references may point into the schema only.
+    ``format`` is checked. ``$schema`` names the draft of the schema; the default is 2020-12. Nothing is fetched:
+    references may only point into the schema.
 
     Args:
         schema: the JSON Schema. It is copied.
 
     Raises:
         MissingExtra: unless the extra ``schema`` is installed.
-        InvalidRequest: if the schema is none.
+        InvalidRequest: if the schema is not a schema.
 
     Example:
         >>> from mellite.backends import Constant
@@ -51,13 +51,13 @@ class Json:
         object.__setattr__(self, "_check", check)
 
     def read(self, value: Data) -> Data:
-        """Return a value that fits, without the nulls that stand for what is absent.
+        """Return a value that matches, without the nulls that stand for absent properties.
 
-        A null is such a one where the schema allows a property to be absent, but not to be null: for providers that
-        want every property, its projection made it nullable.
+        A null stands for absence if the schema lets the property be absent, but not null: it was made nullable for
+        providers that require every property.
 
         Raises:
-            OutputValidationError: if it does not fit.
+            OutputValidationError: if it does not match.
         """
         try:
             return self._check.read(value)
