@@ -83,7 +83,7 @@ def generate(
     Raises:
         InvalidRequest: for a prompt or value of the wrong type.
         UnknownOption: for a misspelled option, with the nearest name.
-        ConfigurationError: if `backend` has no ``stream``, or names none.
+        ConfigurationError: if `backend` has no ``stream``, or does not name a backend.
 
     Example:
         >>> generate("fake:constant:Hello.", "Greet me.").result()

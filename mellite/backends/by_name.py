@@ -39,7 +39,7 @@ _FILE: Final = re.compile(r"\.(?:json|ya?ml|toml)(?:\.gz|\.lz4)?$")
 
 
 class BackendOptions(CommonOptions, NetworkOptions, total=False):
-    """The options of `mellite.backend` beside its own arguments, for signatures: ``**options: Unpack[BackendOptions]``.
+    """The further options of `mellite.backend`, for signatures: ``**options: Unpack[BackendOptions]``.
 
     They are checked when the backend is made.
     """
@@ -78,17 +78,17 @@ def backend(
         base_url: another server; no key of the environment is sent there.
         transport: sends the requests, instead of connections of mellite's own.
         timeouts: the default timeouts of calls, in seconds.
-        retries: how often to try again what failed and may succeed, before anything of the answer was passed on; 0 for
-            never. See `mellite.Retry`, which stands in for it.
+        retries: how often to retry a failure that may pass, before any content of the answer was passed on; 0 for
+            never. A `mellite.Retry` around the backend replaces it.
         max_concurrency: the most generations that run at once, over all loops and threads of the process; a
-            `mellite.Concurrency` for several backends together, None for no limit. The others wait. Cassettes and fakes
+            `mellite.Concurrency` to share a limit between backends, None for no limit. Others wait. Cassettes and fakes
             have no limit.
         **options: defaults for every call: the fields of `mellite.request.Options`, ``provider_options`` and ``http``;
             and ``max_request_bytes``, ``max_answer_bytes``, ``max_answer_values`` and ``keep_raw`` of
-            `mellite.backends.LiveBackend`. How the provider is reached: ``proxy``, its URL, None for none, by default
-            as the environment says; ``ca``, a file or folder of certificates to trust instead of the system's;
-            ``cert``, the certificate to show to a server that asks for one, a file with its key or two files. For a
-            directory of text cassettes ``provider`` and ``model`` are those of the keys.
+            `mellite.backends.LiveBackend`. Connections: ``proxy``, a URL, None for none, by default from the
+            environment; ``ca``, a file or folder of certificates to trust instead of the system's; ``cert``, the client
+            certificate, a file with its key or two files. For a directory of text cassettes, ``provider`` and ``model``
+            are those of the keys.
 
     Raises:
         UnknownProvider: if there is no such provider; names the nearest.

@@ -49,8 +49,8 @@ _EVENTS: Final = get_args(Event)
 class Echo(Backend):
     """A backend that answers with the text of the last user message, word by word.
 
-    Where the request says that a tool must be called, it calls the tool: with the text, if that is a JSON object, or
-    else with the text in the place of each text that the tool requires. The results of tools it answers as any message.
+    If the request requires a tool call, it calls the tool: with the text, if that is a JSON object, or else with the
+    text as each str argument that the tool requires. It answers tool results like any message.
 
     Example:
         >>> import mellite
@@ -59,7 +59,7 @@ class Echo(Backend):
     """
 
     async def stream(self, request: Request) -> AsyncIterator[Event]:
-        """Send the words of the last user message, or the call that is required."""
+        """Send the words of the last user message, or the required call."""
         call = _required_call(request)
         if call is None:
             for event in _text_answer(self, request, _words(request.text)):

@@ -62,13 +62,13 @@ class LiveBackend(Backend):
             the one with which `mellite.wire.transports.default.standing_in` replaces it.
         timeouts: the default timeouts of calls.
         max_concurrency: the most generations that run at once, from sending to the end of the answer, over all loops
-            and threads of the process, a number, or a `mellite.Concurrency` that several backends share; None for no
-            limit. The others wait, as ``running``, and their ``total`` timeout
-            runs meanwhile, ``first_byte`` and ``idle`` do not. A generation that pauses, because no consumer reads on,
-            lets others go first. There is no limit if the transport only replays.
-        retries: how often to try again what failed and may succeed, as `mellite.Retry` does; `mellite.backend` says 2.
+            and threads of the process: a number, or a `mellite.Concurrency` that several backends share; None for no
+            limit. Others wait, in state ``running``; meanwhile their ``total`` timeout runs, ``first_byte`` and
+            ``idle`` do not. A generation that is paused because no consumer reads on lets others go first. There is no
+            limit if the transport only replays.
+        retries: how often to retry a failure that may pass, as `mellite.Retry` does; `mellite.backend` passes 2.
         max_request_bytes: the most bytes of a request's body; more raises PayloadTooLarge before anything is sent. By
-            default what the provider says that it takes, if it says so.
+            default the provider's documented limit, if any.
         keep_raw: whether to keep each stream event as it arrived, for ``thunk.raw.streamed_chunks``.
         max_answer_bytes: the most bytes of one answer, decompressed; one event of a stream may have half as many. More
             raises OutputTooLarge. None for no bound.
@@ -77,7 +77,7 @@ class LiveBackend(Backend):
         **options: defaults for every call, the fields of `mellite.request.Options`; and ``provider_options``, ``http``.
 
     Raises:
-        UnknownOption: for an option that does not exist, naming the nearest, and for what belongs to a call.
+        UnknownOption: for an option that does not exist, naming the nearest, and for one that belongs to a call.
         InvalidRequest: for an option of the wrong type, a bound that is not a whole number of at least 1, or `retries`
             below 0.
 
@@ -152,7 +152,7 @@ class LiveBackend(Backend):
         """Send the request; yield the events of the answer, in batches as they arrive.
 
         Args:
-            once: whether to send it once, whatever `retries` says: whoever asks has a rule of its own.
+            once: whether to send it only once, whatever `retries` says, because the caller retries itself.
         """
         rule = self._rule
         if once or rule is None:
@@ -160,16 +160,16 @@ class LiveBackend(Backend):
         return Series(rule, self, request, began=rule.note_call()).batches()
 
     def is_batched(self) -> bool:
-        """Whether `batches` gives what `stream` does: not where something else stands for `stream`."""
+        """Whether `batches` yields what `stream` does: not if `stream` was overridden."""
         return getattr(self.stream, "__func__", None) is _STREAM
 
     def begin_pushing(self, request: Request, pump: Sink, *, once: bool = False) -> Any:
-        """Send the request now, and push the events on to `pump` where they arrive.
+        """Send the request now, and push the events to `pump` as they arrive.
 
-        Return None, with nothing done, where something else stands for `stream`: a subclass, or a test.
+        Return None and do nothing if `stream` was overridden, by a subclass or a test.
 
         Args:
-            once: whether to send it once, whatever `retries` says.
+            once: whether to send it only once, whatever `retries` says.
         """
         if getattr(self.stream, "__func__", None) is not _STREAM:
             return None

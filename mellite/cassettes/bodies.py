@@ -157,7 +157,7 @@ def _second(data: bytes) -> int | None:
 
 @frozen(eq=False)
 class Body:
-    r"""A body as it is stored in a cassette: text or base64, decoded only when it is asked for.
+    r"""A body as it is stored in a cassette: text or base64, decoded only when it is read.
 
     Args:
         stored: the text itself, or its JSON token in the file, quotes included.
@@ -229,7 +229,7 @@ class Body:
 
     @property
     def lines(self) -> Lines | None:
-        """The lines of a stream, those that are alike put together; None if this is not text, or no stream.
+        """The lines of a stream, similar ones grouped; None if this is not text, or not a stream.
 
         Found once if the body was not read from a file.
         """

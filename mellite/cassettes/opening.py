@@ -64,8 +64,8 @@ def use(
     Use it in a block, ``async with`` or, in code without await, ``with``. Leaving the block ends a recording.
 
     A call that is done is recorded: it survives the death of the process at once, and a power cut once the recording
-    has ended, or at once with ``durability="power"``. Nothing that looks like a secret is written. A call whose answer
-    contains a secret is not recorded, and leaving the block raises the reason.
+    has ended, or at once with ``durability="power"``. Nothing that looks like a secret is written: a call whose answer
+    contains one is not recorded, and leaving the block raises the reason.
 
     Args:
         path: the file; or with `directory` a name as in ``group/case``, which cannot lead out of that directory.
@@ -73,18 +73,18 @@ def use(
             what RECORD or MOCHI_LLM_CASSETTE_RECORD say, for the cassettes that the variables RECORDED_PREFIX,
             RECORDED_PROVIDER, RECORDED_TAGS and RECORDED_TEST select, and ``none`` for others.
         match: how requests find their answers: ``cursor``, ``pool`` or ``keyed``, see `ReplayTransport`.
-        live: what sends requests when recording; by default a transport over the network.
+        live: the transport that sends requests when recording; by default one over the network.
         directory: where cassettes are kept.
         cut: how answers are cut into pieces, see `ReplayTransport`; likewise `speed` and `deadline`.
-        redaction: what of requests and responses is kept and compared.
-        allowed: texts that look like secrets but are none, and may be recorded.
-        metadata: what a new cassette says of itself, beside its name and when, from whom and how it was recorded.
-        durability: what a recorded call survives as soon as it is done: the death of the ``process``, or a cut of the
-            ``power``, too, for which every call waits for the disk.
+        redaction: which parts of requests and responses are kept and compared.
+        allowed: texts that look like secrets but are not, and may be recorded.
+        metadata: further metadata of a new cassette, beside its name and when, from whom and how it was recorded.
+        durability: what a recorded call survives as soon as it is done: the death of the ``process``, or also a
+            ``power`` cut, for which every call waits for the disk.
         even_in_ci: whether to record even with ``CI=true``.
         environment: the environment variables; ``os.environ`` by default.
-        lenient: whether to leave out of the comparison what differs between equal runs of other people's clients; by
-            default if such a client was recorded, see `ReplayTransport`.
+        lenient: whether to ignore what differs between equal runs of other clients; by default if such a client was
+            recorded, see `ReplayTransport`.
 
     Raises:
         CassetteMiss: if there is no such file and it may not be recorded.
@@ -249,7 +249,7 @@ class CassetteTransport:
 
     @property
     def unused(self) -> tuple[HttpInteraction, ...]:
-        """The interactions of the file that no request has claimed; empty if everything is recorded anew."""
+        """The interactions of the file that no request has used; empty if everything is recorded anew."""
         return self._replay.unused
 
     def check_used(self) -> None:
@@ -264,8 +264,8 @@ class CassetteTransport:
         """Answer from the cassette, or send the request and record it; see `Transport.open`.
 
         Raises:
-            CassetteMiss: if it is not recorded, and may not be.
-            CassetteMismatch: if it is not the request whose turn it is, and nothing may be recorded.
+            CassetteMiss: if the request is not recorded, and may not be.
+            CassetteMismatch: if another request is next, and nothing may be recorded.
             CassetteError: if the cassette cannot be written; nothing was sent.
         """
         return await self._opened(request, timeout)
@@ -302,11 +302,11 @@ class CassetteTransport:
         return await self._recorder.open(request, timeout=timeout, own=own)
 
     def answer_blocking(self, request: HttpRequest, *, timeout: float | None = None) -> RecordedAnswer | None:
-        """Answer from the cassette in code without await; return None for a request that is to be sent and recorded.
+        """Answer from the cassette in code without await; return None for a request to be sent and recorded.
 
         Raises:
-            CassetteMiss: if it is not recorded, and may not be.
-            CassetteMismatch: if it is not the request whose turn it is, and nothing may be recorded.
+            CassetteMiss: if the request is not recorded, and may not be.
+            CassetteMismatch: if another request is next, and nothing may be recorded.
         """
         answer = self._replay.answer_blocking(request, timeout) if self._replays else None
         if answer is None and self._replays:

@@ -36,7 +36,7 @@ class Collected:
     Args:
         path: the file.
         rows: how many rows it has.
-        failed: how many of them are of calls that failed or were cancelled.
+        failed: how many of them are calls that failed or were cancelled.
 
     Example:
         >>> Collected("answers.jsonl", rows=10, failed=1)

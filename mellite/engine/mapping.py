@@ -107,36 +107,36 @@ def map(
     progress: bool = True,
     collect: type[list[Any]] | str | os.PathLike[str] | None = None,
 ) -> Map[Any]:
-    """Settle any number of thunks and runs, and give each back as soon as it has settled. Nothing is sent by this call.
+    """Settle any number of thunks and runs, and yield each as soon as it has settled. Nothing is sent by this call.
 
     Read it with ``async for thunk in map(...)``, or a plain ``for`` outside an event loop. Each is the very object that
-    was given, settled in place; those that have settled before come as they are, and one that is given twice comes
-    twice and is asked once. Failures raise nothing: look at ``thunk.error``. Items are taken as they are needed: an
-    iterable of millions, or without an end, takes no more memory than those that run. A map that is left by ``break``
-    and dropped cancels what it has begun.
+    was passed, settled in place; already settled ones come as they are, and one passed twice comes twice and is asked
+    once. Failures raise nothing: look at ``thunk.error``. Items are taken as needed: an iterable of millions, or an
+    endless one, takes no more memory than the running items. A map that is left by ``break`` and dropped cancels what
+    it has begun.
 
     Args:
-        items: any iterable or async iterable of thunks and runs. What it raises ends the map, once those that were
-            begun are given back.
+        items: any iterable or async iterable of thunks and runs. If it raises, the map ends once the items begun have
+            been returned.
         on: where the calls are made: "local" is this process, "dask" a ``LocalCluster`` that ends with the map, and a
             ``distributed.Client`` its workers (``mellite[dask]``). Keys never travel: workers read their environment.
             "batch" is the batch services of the providers, within hours at half the price: `mellite.engine.batch`.
-        strategy: samples each item, which is not generated itself; what comes is a `mellite.SamplingResult` each, whose
-            ``source`` is the item. One without any answer comes, too, with its ``error``. See `mellite.sampling`.
-        requirements: the demands on each answer. Without a strategy it is `mellite.RejectionSampling`.
-        journal: a directory in which each call is kept, as `mellite.journal` does: a map that was stopped is started
-            again with the same one, and only what is not there is asked. What is there counts for no limit.
-        limits: what all calls together may do: `mellite.Rate`, `mellite.Concurrency` and `mellite.Budget`. Where a
-            budget is spent, no more are begun, those that run are given back, and then `BudgetSpent` is raised.
-        concurrency: the most items that are begun and not given back, for each process that makes calls; it stands in
-            for the backends' own ``max_concurrency``. With a strategy, no more calls run at once, either.
+        strategy: samples each item, which is not generated itself; each yields a `mellite.SamplingResult`, whose
+            ``source`` is the item, even without any answer: then it has an ``error``. See `mellite.sampling`.
+        requirements: what each answer must meet. The default strategy is then `mellite.RejectionSampling`.
+        journal: a directory in which each call is kept, as by `mellite.journal`: restart a stopped map with the same
+            one, and only missing calls are made. Replayed calls count towards no limit.
+        limits: limits on all calls together: `mellite.Rate`, `mellite.Concurrency` and `mellite.Budget`. When a budget
+            is spent, no more items are begun, running ones are returned, and then `BudgetSpent` is raised.
+        concurrency: the most items begun and not yet returned, for each process that makes calls; it replaces the
+            backends' own ``max_concurrency``. With a strategy, it also limits the calls that run at once.
         progress: show a bar on a terminal, if rich is installed (``mellite[cli]``).
-        collect: ``list``, or the path of a ``.jsonl``, ``.csv`` or ``.parquet`` file: what ``await`` and `Map.result`
-            give. Parquet needs ``mellite[parquet]``.
+        collect: what ``await`` and `Map.result` return: ``list``, or the path of a ``.jsonl``, ``.csv`` or ``.parquet``
+            file to write. Parquet needs ``mellite[parquet]``.
 
     Raises:
         InvalidRequest: for a wrong argument.
-        CannotTravel: for a strategy with something that could not be sent to another process, where `on` is another.
+        CannotTravel: for a strategy that cannot be sent to another process, if `on` is one.
         MissingExtra: for a Parquet file, if pyarrow is not installed; for Dask, if distributed is not.
 
     Example:
@@ -195,10 +195,10 @@ def _sampling(strategy: object, requirements: Any) -> tuple[Strategy | None, Seq
 
 @final
 class Map(AsyncIterator[Item], Iterator[Item], Awaitable[Any], Generic[Item]):
-    """Thunks and runs that are being settled; made by `mellite.engine.map`. For one task or thread at a time.
+    """A series of thunks and runs being settled; made by `mellite.engine.map`. For one task or thread at a time.
 
     ``await`` and `result` settle all that is left, and return what was collected; without ``collect=``, the map itself.
-    The end of an ``async with`` or ``with`` block cancels what still runs.
+    The end of an ``async with`` or ``with`` block cancels items still running.
     """
 
     __slots__ = (
@@ -227,14 +227,14 @@ class Map(AsyncIterator[Item], Iterator[Item], Awaitable[Any], Generic[Item]):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many run, and how many were given back, by their state: done, failed or cancelled."""
+        """The number of items running, and of those returned, by state: done, failed or cancelled."""
         if self._driving is None:
             return {"running": 0, "done": 0, "failed": 0, "cancelled": 0}
         return self._driving.counts
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens of all that this map has asked for and given back, as far as providers reported them."""
+        """The tokens of all calls that this map made and returned, as far as providers reported them."""
         return self._totals.usage
 
     @property
@@ -249,7 +249,7 @@ class Map(AsyncIterator[Item], Iterator[Item], Awaitable[Any], Generic[Item]):
 
     @property
     def workers(self) -> int:
-        """How many processes make the calls now: 1 for this one, 0 until the first worker is there."""
+        """The number of processes that make calls now: 1 for this one, 0 until the first worker is there."""
         return self._rules.engine.workers
 
     @property
@@ -374,11 +374,11 @@ class Map(AsyncIterator[Item], Iterator[Item], Awaitable[Any], Generic[Item]):
         """Settle all that is left, and return what was collected, for code without await.
 
         Args:
-            timeout: the longest to wait, in seconds. After that, what runs is cancelled.
+            timeout: the longest to wait, in seconds. After that, running items are cancelled.
 
         Raises:
             TimeoutError: if not all have settled by then.
-            BudgetSpent: if a budget was spent; a file has what had settled by then.
+            BudgetSpent: if a budget was spent; a file then has all that had settled.
             SyncInsideLoop: inside a running event loop.
         """
         loops.check_timeout(timeout)
@@ -413,9 +413,9 @@ class Map(AsyncIterator[Item], Iterator[Item], Awaitable[Any], Generic[Item]):
     # Stopping
 
     def cancel(self, reason: str | None = None) -> Stopping:
-        """Take no more items and cancel those that run, at once and from any thread, as ``thunk.cancel`` does.
+        """Take no more items and cancel the running ones, at once and from any thread, as ``thunk.cancel`` does.
 
-        Those that run are given back as cancelled, and end the map; those that were not taken stay pending.
+        The running ones are returned as cancelled, and end the map; items not taken stay pending.
 
         Returns:
             An awaitable that waits until they have settled.

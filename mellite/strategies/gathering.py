@@ -100,7 +100,7 @@ def gather(
 
 
 def gather(*thunks: Any, concurrency: int | None = None, progress: bool = False) -> Gathering[Any]:
-    """Generate many thunks at once and wait for all. Nothing is sent before the result is awaited.
+    """Generate many thunks at once and wait for all. Nothing is sent until the result is awaited.
 
     ``await`` returns the thunks as `Results`, in order. Thunks that fail or are cancelled raise nothing. If the waiting
     is cancelled, so are the generations without other consumers. Use ``gather(...).result()`` in code without await.
@@ -113,7 +113,7 @@ def gather(*thunks: Any, concurrency: int | None = None, progress: bool = False)
 
     Raises:
         InvalidRequest: if an argument is not a thunk, or `concurrency` is below 1.
-        MissingExtra: when awaited, if a bar has to be drawn, and rich is not installed.
+        MissingExtra: when awaited, if a bar has to be drawn and rich is not installed.
 
     Example:
         >>> import asyncio
@@ -295,15 +295,15 @@ def as_completed(*thunks: AnyThunk | Iterable[AnyThunk], concurrency: int | None
 
 
 def as_completed(*thunks: Any, concurrency: int | None = None) -> Completed[Any]:
-    """Generate many thunks at once, and give each as soon as it has settled.
+    """Generate many thunks at once, and yield each as soon as it has settled.
 
     Read it with ``async for thunk in mellite.as_completed(thunks)``, or with a plain ``for`` outside an event loop.
-    Nothing is sent before the first thunk is asked for. Thunks that fail or are cancelled raise nothing: look at
+    Nothing is sent before the first thunk is requested. Thunks that fail or are cancelled raise nothing: look at
     ``thunk.error`` and ``thunk.cancelled``, or await the thunk. Leaving the loop has the same effect as leaving a loop
     over a thunk: ``break`` pauses the running generations, a cancellation cancels them.
 
     Args:
-        *thunks: thunks in any state, or one list of them; each is given once.
+        *thunks: thunks in any state, or one list of them; each is yielded once.
         concurrency: the most thunks that run at the same time; a settled one counts until it is taken.
 
     Raises:

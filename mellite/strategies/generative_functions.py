@@ -48,13 +48,13 @@ def generative(function: classmethod[Any, P, R]) -> Generative[P, R]: ...
 def generative(function: Callable[P, R] | classmethod[Any, P, R]) -> Generative[P, R]:
     """Make a function whose body is a model: its docstring is the prompt, its return annotation the output type.
 
-    The backend comes first when it is called, by position; then its own arguments. The call gives a thunk. What the
-    model reads is the docstring, and each argument with its name, as JSON where it has a JSON form; a text in them is
-    never taken for a template. Images, documents and thunks may be arguments.
+    Call it with the backend first, by position, then its own arguments; the call returns a thunk. The model reads the
+    docstring, and each argument with its name, as JSON if it has a JSON form; text in them is never treated as a
+    template. Images, documents and thunks may be arguments.
 
     Args:
-        function: it has a docstring and no body: ``...``, ``pass`` or nothing after the docstring. It may be a method;
-            ``@classmethod`` and ``@staticmethod`` stand below ``@generative``, or above it.
+        function: a function with a docstring and no body: ``...``, ``pass`` or nothing after the docstring. It may be a
+            method; ``@classmethod`` and ``@staticmethod`` may stand below ``@generative`` or above it.
 
     Raises:
         InvalidRequest: if it has a body or no docstring, is async, or is not a function; and when it is first called,

@@ -31,17 +31,17 @@ _SHARE: Final = 0.1
 
 
 async def watch(thunk: ThunkT) -> ThunkT:
-    """Wait until a thunk or a run has settled, show its text as it grows, and return it. Raise for none that failed.
+    """Wait until a thunk or run has settled, show its text as it grows, and return it. Never raise for a failure.
 
-    In a notebook (Jupyter, marimo) its portrait is drawn in the cell, on a terminal its text, with rich where that is
-    installed, and in a pipe the plain text is written as it comes. A second consumer sees the same text, and generates
-    nothing again; cancelling a watch is like cancelling an ``await``.
+    In a notebook (Jupyter, marimo) a summary of the thunk is drawn in the cell, on a terminal its text, with rich if
+    that is installed, and in a pipe the plain text is written as it comes. A second consumer sees the same text without
+    another generation; cancelling a watch is like cancelling an ``await``.
 
     Args:
         thunk: a thunk in any state; a run is one.
 
     Raises:
-        InvalidRequest: if it is not a thunk, or the watch is inside of the thunk's own generation.
+        InvalidRequest: if it is not a thunk, or if called inside the thunk's own generation.
 
     Example:
         >>> import asyncio, mellite

@@ -27,15 +27,15 @@ __all__ = ["Sharing", "share"]
 def share() -> Sharing:
     """Return a context in which equal requests to the same backend are generated once, for all thunks that ask.
 
-    Thunks share that are awaited or iterated inside the block, and in tasks started inside it, on asyncio and trio,
+    All thunks awaited or iterated inside the block, or in tasks started inside it, take part, on asyncio and trio,
     wherever they were made. Requests are equal if all their values are: messages, model, options, metadata and the
     rest, with thunks in the prompt replaced by their text. Copies (``copy.copy``, ``resample``, sampling) never share:
-    they are there to be different.
+    they are meant to differ.
 
-    Each thunk can still be awaited, iterated over and cancelled by itself, and the generation is cancelled when the
-    last thunk that shares it is. An error reaches all of them. All show the same ``generation_id``, usage and cost,
-    which is that of the one generation. An answer is kept until the block ends, so later equal requests get it too; a
-    failed or cancelled one is not kept. Running generations are shared within one event loop, answers everywhere.
+    Each thunk can still be awaited, iterated over and cancelled by itself; the generation is cancelled when the last
+    thunk that shares it is. An error reaches all of them. All show the ``generation_id``, usage and cost of the one
+    generation. An answer is kept until the block ends, so later equal requests get it too; a failed or cancelled one is
+    not. Running generations are shared within one event loop, answers everywhere.
 
     Example:
         >>> import asyncio

@@ -262,7 +262,7 @@ class GenerationCancelled(MelliteError):
 
 
 class ToolFailure(MelliteError):
-    """A tool tells the model that it failed; raise it in a tool."""
+    """The exception for a tool to raise so that the model is told that it failed."""
 
 
 class ToolDefect(MelliteError):

@@ -40,13 +40,13 @@ MAX_RESULT_CHARS: Final = 100_000
 class Tool(Generic[P, R]):
     """A function that a model may call; made by `tool`, or by `Tool.from_schema`.
 
-    It is called like the function that it was made of. Where that is a method, take the tool from an instance.
+    It is called like the function it was made from. For a method, take the tool from an instance.
 
     Args:
         function: what is called.
         name: what the model calls it.
         timeout: how long a call may take, in seconds; None for no limit.
-        approve: decides about each call before it runs.
+        approve: decides on each call before it runs; see `Approval`.
         max_result_chars: how long a result may be, in characters; a longer one is cut, with a note.
         once: whether it must not run twice for the same call.
 
@@ -93,23 +93,23 @@ class Tool(Generic[P, R]):
         max_result_chars: int = MAX_RESULT_CHARS,
         once: bool = False,
     ) -> Tool[[dict[str, Any]], S]:
-        """Make a tool of a JSON Schema.
+        """Make a tool from a JSON Schema.
 
-        Arguments are checked against the whole schema where the extra `schema` is installed, and otherwise by what
-        stands at its top: required properties, and their types.
+        Arguments are checked against the whole schema if the extra `schema` is installed, and otherwise against its top
+        level: required properties, and their types.
 
         Args:
             name: what the model calls it.
-            schema: the JSON Schema of the arguments, of an object.
+            schema: the JSON Schema of the arguments, for an object.
             handler: called with the arguments as one dict, checked and not converted; may be async.
             description: what the model is told about it.
             timeout: how long a call may take, in seconds.
-            approve: decides about each call before it runs.
+            approve: decides on each call before it runs; see `Approval`.
             max_result_chars: how long a result may be, in characters.
             once: whether it must not run twice for the same call.
 
         Raises:
-            InvalidRequest: if the schema is none, or none of an object, or refers to another one; or for a name that
+            InvalidRequest: if the schema is invalid, not for an object, or refers to another one; or for a name that
                 providers refuse.
 
         Example:
@@ -169,7 +169,7 @@ class Tool(Generic[P, R]):
 
     @property
     def description(self) -> str:
-        """The description for the model: as given, or the docstring without what it says of single parameters."""
+        """The description for the model: as given, or the docstring without its parts on single parameters."""
         return self._description
 
     @cached_property
@@ -200,7 +200,7 @@ class Tool(Generic[P, R]):
 
     @property
     def is_async(self) -> bool:
-        """Whether a call gives something to await."""
+        """Whether a call returns an awaitable."""
         return self._is_async
 
     @cached_property
@@ -208,10 +208,10 @@ class Tool(Generic[P, R]):
         return is_async(self.function)
 
     def bind(self, arguments: Json) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the positional and the keyword arguments of the function for what a model wrote, converted.
+        """Convert a model's arguments to positional and keyword arguments of the function.
 
-        3.0 is an int and "3" is not; a key that the function does not know is an error; a null for a parameter that
-        has a default, and whose type knows no null, counts as not given.
+        3.0 is an int and "3" is not; an unknown key is an error; null for a parameter that has a default, and whose
+        type does not allow null, counts as not given.
 
         Raises:
             Mismatch: if the arguments do not fit, with the path and what is allowed there.
@@ -301,25 +301,24 @@ def tool(
     max_result_chars: int | None = None,
     once: bool | None = None,
 ) -> Any:
-    """Make a tool of a function: a decorator, with or without arguments, and a function to call.
+    """Make a tool from a function, as a decorator with or without arguments, or as a call.
 
-    The model is told of the parameters by their annotations, and of what they are for by the docstring (in the style
-    of Google, NumPy or reST) or by ``Annotated[str, "the city"]``, which wins.
+    Parameters take their types from their annotations, and their descriptions from the docstring (Google, NumPy or reST
+    style) or from ``Annotated[str, "the city"]``, which wins.
 
     Args:
-        function: a function, method, partial or object that can be called, async or not; or a tool, for another one
-            with other settings.
+        function: a function, method, partial or callable object, async or not; or a tool, to change its settings.
         name: what the model calls it; the function's name unless given.
         description: what the model is told about it; the docstring unless given.
         timeout: how long a call may take, in seconds.
-        approve: decides about each call before it runs; may be async.
+        approve: decides on each call before it runs; may be async.
         max_result_chars: how long a result may be, in characters, 100,000 unless given; a longer one is cut, with a
             note.
         once: whether it must not run twice for the same call; False unless given.
 
     Raises:
-        InvalidRequest: for something that cannot be called, or a name that providers refuse. What is wrong with a
-            parameter is told when the schema is first asked for, because a class may stand below the function.
+        InvalidRequest: if `function` is not callable, or for a name that providers refuse. Faults in a parameter are
+            raised when the schema is first read, because a class may be defined after the function.
 
     Example:
         >>> @tool(timeout=5)

@@ -55,7 +55,7 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 class Deferred:
     """A part whose text is not known yet; a thunk is one.
 
-    It is settled before the message is sent, and only its text is. `WholeAnswer` stands for the whole of it.
+    It is settled before the message is sent, and only its text is sent. `WholeAnswer` stands for all of it.
     """
 
     __slots__ = ()
@@ -109,9 +109,9 @@ def _parts(content: str | Part | Sequence[Content]) -> tuple[Part, ...]:
 
 @frozen
 class WholeAnswer(Deferred):
-    """All messages of an answer that may not have settled: thinking and tool calls too, of a run those of all steps.
+    """All messages of an answer that may not have settled, with thinking and tool calls; for a run, those of all steps.
 
-    A message whose only part is one is replaced by these messages before the request is sent.
+    A message whose only part is a `WholeAnswer` is replaced by these messages before the request is sent.
 
     Args:
         of: the thunk or run.
@@ -122,12 +122,12 @@ class WholeAnswer(Deferred):
 
     @classmethod
     def message(cls, of: Deferred) -> Message:
-        """Return the message that stands in a history for those of a thunk or run."""
+        """Return a placeholder message for those of a thunk or run, to put into a history."""
         return Message("assistant", (cls(of),))
 
     @staticmethod
     def in_place_of(message: Message) -> WholeAnswer | None:
-        """Return the answer whose messages a message stands for; None for any other message."""
+        """Return the answer that a placeholder message stands for; None for any other message."""
         content = message.content
         return content[0] if len(content) == 1 and isinstance(content[0], WholeAnswer) else None
 

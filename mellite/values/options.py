@@ -33,13 +33,13 @@ __all__ = [
 
 @frozen(kw_only=True)
 class Timeouts:
-    """The clocks of a generation, in seconds; None switches one off.
+    """The timeouts of a generation, in seconds; None switches one off.
 
     Args:
         first_byte: from sending the request to the first byte of the answer.
         idle: between two events of a stream; comments and pings do not count.
         total: from start to end.
-        connect: making one connection: name look-up, TCP, proxy and TLS. Waiting for a place does not count.
+        connect: making one connection: name look-up, TCP, proxy and TLS. Waiting for a free connection does not count.
 
     Raises:
         InvalidRequest: if one is not a positive number.
@@ -329,7 +329,7 @@ class CommonOptions(TypedDict, total=False):
 
 
 class GenerateOptions(CommonOptions, total=False):
-    """Every option of a call, for signatures: ``**options: Unpack[GenerateOptions]`` beside what is written out there.
+    """Every option of a call, for signatures: ``**options: Unpack[GenerateOptions]``.
 
     At run time `Options.of` and `Request.of` check them.
     """

@@ -92,7 +92,7 @@ class Media:
         data: the bytes themselves (not base64); None if `url` is given.
         url: where the provider finds it.
         media_type: the MIME type, as in ``image/png``.
-        filename: a name to show the model, where the protocol has a place for it.
+        filename: a name to show the model, if the protocol has a field for it.
 
     Raises:
         InvalidRequest: if there is neither data nor a URL, or both.
@@ -220,7 +220,7 @@ class Reasoning:
 
 @frozen
 class ToolCall:
-    """The model asks for a tool to be run: a part of a message, of an event, and of ``thunk.tool_calls``.
+    """A model's request to run a tool: a part of a message, of an event, and of ``thunk.tool_calls``.
 
     Args:
         id: the provider's id of this call; the result refers to it.

@@ -16,19 +16,19 @@ _PLACE: Final = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|\{([^\W\d]\w*)\}")
 
 
 def apply_vars(template: str, vars: Mapping[str, Any] | None, *, strict: bool = True) -> str:
-    """Return a text with the values of some names in their places.
+    """Return a text with its placeholders replaced by values.
 
-    A place is ``{{name}}``, in which spaces may stand around the name, or ``{name}``. Values are put in once, as
-    ``str(value)``: places in a value stay as they are. Everything else stays as it is, too: braces of JSON,
-    ``{name.attribute}``, ``{name:format}``.
+    A placeholder is ``{{name}}``, with optional spaces around the name, or ``{name}``. Values are inserted once, as
+    ``str(value)``: placeholders in a value stay. Everything else stays, too: braces of JSON, ``{name.attribute}``,
+    ``{name:format}``.
 
     Args:
         template: the text.
-        vars: name -> value; None if nothing in the text is a place.
-        strict: whether a place without a value is an error; otherwise it stays as it is.
+        vars: name -> value; None if the text has no placeholders.
+        strict: whether a placeholder without a value is an error; otherwise it stays as it is.
 
     Raises:
-        InvalidRequest: for a place without a value, with its name; for arguments of the wrong type.
+        InvalidRequest: for a placeholder without a value, with its name; for arguments of the wrong type.
 
     Example:
         >>> apply_vars('Hello, {{name}}! Answer as {"sum": 4}. {x.y}', {"name": "{name}"})

@@ -52,19 +52,19 @@ class TokenCount(int):
 
 
 def count_tokens(what: Prompt | ToolLike, *, model: str | None = None) -> TokenCount:
-    """Return how many tokens a text or a request has as input: exactly for a bare text, where that can be, else about.
+    """Return the number of input tokens of a text or request: exact for a bare text if possible, else an estimate.
 
-    With ``mellite[tokens]`` a str is counted by the tokenizer of an OpenAI model, which the first time takes 0.3 s to
-    load. All else is an estimate from the kinds of characters: for recorded answers it is off by 5 % on average, a
-    quarter of the number of characters by 19 %. Messages count with what marks them, images by their area, tools by
-    their schemas, and what a provider puts before them, where it is known. See ``docs/how-to/count-tokens.md``.
+    With ``mellite[tokens]`` a str is counted by the tokenizer of an OpenAI model, which takes 0.3 s to load the first
+    time. Everything else is estimated from the kinds of characters: for recorded answers this is off by 5 % on average,
+    where characters divided by four are off by 19 %. Messages count with their markup, images by their area, tools by
+    their schemas, plus what a provider is known to put before them. See ``docs/how-to/count-tokens.md``.
 
     Args:
         what: a text; or a part, message, prompt or Request, as `mellite.generate` takes it; or a tool.
-        model: whose tokens, with or without a provider in front; by default the model of a Request.
+        model: the model whose tokens to count, with or without a provider in front; by default a Request's own.
 
     Raises:
-        InvalidRequest: for what is not a prompt, and for a thunk in it that has not settled.
+        InvalidRequest: if `what` is not a prompt, or a thunk in it has not settled.
 
     Example:
         >>> count_tokens("The sky is blue by day, and black at night.")

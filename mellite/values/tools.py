@@ -19,7 +19,7 @@ _MODES: Final[tuple[_Mode, ...]] = get_args(_Mode)
 
 @frozen
 class ToolChoice:
-    """Whether the model may, must or must not call tools, or which one it must call.
+    """A setting for whether the model may, must or must not call tools, or which one it must call.
 
     Example:
         >>> ToolChoice.of("required"), ToolChoice.of("get_weather")

@@ -73,11 +73,11 @@ class Usage:
         reasoning_apart: bool | None = None,
         raw: Mapping[str, Json] | None = None,
     ) -> Usage:
-        """Make a usage from inclusive totals; compute what is missing of the total and the split.
+        """Make a usage from inclusive totals; compute a missing total or split.
 
         Args:
-            reasoning_apart: whether the provider counts thinking beside its `output_tokens`; None if hosts differ.
-                Where a total is given, the total decides.
+            reasoning_apart: whether the provider counts thinking apart from `output_tokens`; None if hosts differ. If a
+                total is given, it decides.
 
         Example:
             >>> Usage.of(input_tokens=5, output_tokens=2, reasoning_tokens=9, total_tokens=16).output_tokens
@@ -108,11 +108,11 @@ class Usage:
 
     @property
     def is_zero(self) -> bool:
-        """Whether no count says anything: each is 0 or unknown."""
+        """Whether every count is 0 or unknown."""
         return not (self.input_tokens or self.output_tokens or self.total_tokens)
 
     def replacing(self, earlier: Usage | None) -> Usage:
-        """Return this report, or `earlier` if there is one and this one is all zero.
+        """Return this usage, or `earlier` if there is one and this one is all zero.
 
         Some hosts end a stream with a usage of zeros, which says nothing and must not wipe out a real report.
 

@@ -100,13 +100,13 @@ def served_page() -> str:
 
 
 def html(source: str | os.PathLike[str] | Any) -> str:
-    """Return a page as one file that shows all calls of a source, without a server and without a network.
+    """Return a self-contained HTML page that shows all calls of a source, without a server or a network.
 
     Args:
         source: as for `mellite.viewer.serve`. Of more than 2,000 calls, the newest 2,000 are shown.
 
     Raises:
-        InvalidRequest: for what is not a path and has none.
+        InvalidRequest: if `source` is not a path and has none.
         CassetteMiss: if nothing is there.
         MelliteError: if it is damaged, or cannot be read.
 

@@ -26,7 +26,7 @@ __all__ = ["Viewer", "run", "serve"]
 
 @final
 class Viewer:
-    """A local page that shows calls; made by `mellite.viewer.serve`. Use it in a ``with`` or ``async with`` block.
+    """A local web page that shows calls; made by `mellite.viewer.serve`. Use it in a ``with`` or ``async with`` block.
 
     Attributes:
         url: the address, with a token that is different each time; empty outside of the block.
@@ -98,9 +98,9 @@ class Viewer:
 
 
 def serve(source: str | os.PathLike[str] | Any, *, port: int = 0) -> Viewer:
-    """Return a local page that shows calls for as long as its ``with`` or ``async with`` block runs.
+    """Return a local web page that shows calls while its ``with`` or ``async with`` block runs.
 
-    It listens on this machine only, and its address has a token without which nothing is shown.
+    It listens on this machine only, and shows nothing without the token in its address.
 
     Args:
         source: the path of a cassette, of a folder of them, of a journal's directory, or of a log; or a
@@ -108,10 +108,10 @@ def serve(source: str | os.PathLike[str] | Any, *, port: int = 0) -> Viewer:
         port: the port; 0 for a free one.
 
     Raises:
-        InvalidRequest: for what is not a path and has none.
-        CassetteMiss: when it is entered, if nothing is there.
-        ConfigurationError: when it is entered, if the port is taken, or a log cannot be read.
-        MissingExtra: when it is entered, if aiohttp is not installed.
+        InvalidRequest: if `source` is not a path and has none.
+        CassetteMiss: on entry, if nothing is there.
+        ConfigurationError: on entry, if the port is taken, or a log cannot be read.
+        MissingExtra: on entry, if aiohttp is not installed.
 
     Example:
         >>> with serve("mellite/demo_cassettes/chat.json") as viewer:

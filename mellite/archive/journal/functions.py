@@ -39,21 +39,20 @@ def recorded(
 
 
 def recorded(function: Callable[..., Any] | None = None, *, name: str | None = None, once: bool = False) -> Any:
-    """Have the open journal keep the results of a function: a decorator, with or without arguments.
+    """Keep the results of a function in the open journal: a decorator, with or without arguments.
 
-    When the program is started again, the function returns what it returned then, without being run. Equal calls take
-    their results in the order in which they are made. Where no journal is open it is the plain function. What it
-    returns is plain data: None, bool, numbers, str, bytes, list, tuple, dict, set, dates, Decimal and UUID. An error
-    that it raises is not kept.
+    When the program is restarted, the function returns the kept result without being run. Equal calls get their results
+    in the order in which they are made. Without an open journal it is the plain function. It must return plain data:
+    None, bool, numbers, str, bytes, list, tuple, dict, set, dates, Decimal and UUID. Errors are not kept.
 
     Args:
         function: a function, async or not.
         name: what the journal calls it; the module and name of the function unless given.
-        once: whether it must not run twice for the same call: where its process died while it ran, it is not run again
-            but raises `OutcomeUnknown`, until somebody says what came of it.
+        once: whether it must not run twice for the same call: if its process died while it ran, it is not run again but
+            raises `OutcomeUnknown`, until the call is resolved.
 
     Raises:
-        InvalidRequest: for something that cannot be called; when it is called, for a result that cannot be kept.
+        InvalidRequest: if `function` is not callable; when called, for a result that cannot be kept.
 
     Example:
         >>> @recorded

@@ -23,30 +23,29 @@ def journal(
     errors: Errors = "again",
     on_divergence: OnDivergence = "live",
 ) -> Journal:
-    """Return a context in which each call of a model and of a tool is kept, and given again when it is entered again.
+    """Return a context that keeps each model and tool call, and replays it when entered again with the same journal.
 
-    A program that died is started again with the same journal: it replays what is there, in the order in which it came,
-    and goes on live from the first call that is not. All that is driven in the block goes through it, and in tasks that
-    are started in it: thunks, runs, tools, samples, judges and steps.
+    Restart a program that died with the same journal: it replays what is there, in the recorded order, and continues
+    live from the first call that is not. The journal covers everything driven in the block and in tasks started there:
+    thunks, runs, tools, samples, judges and steps.
 
     Args:
-        path: a directory of its own; made when it is missing. One process at a time has it open.
-        durability: when what is kept is safe. ``call``: before whoever waits for the call goes on, it is with the
-            system, and survives the end of the process; ``disk``: it is on the disk by then; ``end``: when the block
-            ends.
-        fork_at: go on from a point of the journal at `path` in a new one: the number of the first call that is asked
-            anew, ``run:3`` for the third step of the run, a datetime with a zone, or ``message:`` with the id or the
-            number of a message.
-        into: the directory of the new journal; by default that of the old one with ``-fork-1``, or a higher number.
-        errors: ``again`` asks anew what failed in a way that may pass, or was cancelled, unless the program had gone on
-            from there; ``replay`` gives all failures again.
-        on_divergence: what becomes of a program that asks for something else than before: ``live`` asks, ``raise``
-            fails the call.
+        path: a directory for this journal only; created if missing. One process at a time can open it.
+        durability: when a call is safely kept. ``call``: before its caller continues, the operating system has it, so
+            it survives the end of the process; ``disk``: by then it is on the disk; ``end``: when the block ends.
+        fork_at: continue from a point of the journal at `path` in a new one: the number of the first call to make anew,
+            ``run:3`` for the third step of the run, a datetime with a zone, or ``message:`` with the id or the number
+            of a message.
+        into: the directory of the new journal; by default the old one with ``-fork-1``, or a higher number.
+        errors: ``again`` repeats calls that were cancelled or failed in a way that may pass, unless the program had
+            continued after them; ``replay`` replays all failures.
+        on_divergence: what happens when the program makes a different call than before: ``live`` makes it, ``raise``
+            fails it.
 
     Raises:
         InvalidRequest: for a value of the wrong kind.
-        JournalInUse: when it is entered, if it is open already.
-        InvalidJournal: when it is entered, if it is damaged.
+        JournalInUse: on entry, if it is already open.
+        InvalidJournal: on entry, if it is damaged.
 
     Example:
         >>> import tempfile

@@ -20,9 +20,9 @@ __all__ = ["Log", "flush", "to"]
 
 @final
 class Log:
-    """A log that is written; made by `mellite.log.to`.
+    """An open log; made by `mellite.log.to`.
 
-    As a context manager it ends with the block.
+    As a context manager, it is closed at the end of the block.
 
     Attributes:
         path: the file.
@@ -35,7 +35,7 @@ class Log:
 
     @property
     def written(self) -> int:
-        """The number of rows that this process has written into the file."""
+        """The number of rows that this process has written to the file."""
         return self._writer.written
 
     @property
@@ -49,11 +49,11 @@ class Log:
         return self._writer.problem
 
     def flush(self) -> None:
-        """Wait until all that has settled is in the file."""
+        """Wait until everything that has settled is in the file."""
         self._writer.flush()
 
     def close(self) -> None:
-        """Note nothing more, and wait until what has settled is in the file; a no-op the second time."""
+        """Stop logging, and wait until everything that has settled is in the file. Idempotent."""
         if not self._is_open:
             return
         self._is_open = False
@@ -75,20 +75,20 @@ class Log:
 
 
 def to(path: str | os.PathLike[str], *, retention: timedelta | float | None = None, raw: bool = True) -> Log:
-    """Keep every thunk, run and step that settles from now on in a SQLite file, in the whole process.
+    """Log every thunk, run and step of the process that settles from now on to a SQLite file.
 
-    It goes on until `Log.close`, the end of the block in ``with mellite.log.to(path):``, or the end of the process. A
-    thread of its own writes, at the latest 0.2 s after something has settled. Answers never depend on it: what cannot
-    be written is counted (`Log.lost`) and said once, as a warning of the logger ``mellite``. Several processes may
+    Logging continues until `Log.close`, the end of the block in ``with mellite.log.to(path):``, or the end of the
+    process. A separate thread writes within 0.2 s of something settling. Answers never depend on it: rows that cannot
+    be written are counted (`Log.lost`) and reported once, as a warning of the logger ``mellite``. Several processes may
     write one file. Secrets are masked.
 
     Args:
-        path: the file; it is made with the first row, its folder is not. A file that is not a log is left as it is.
-        retention: how long rows are kept: a `timedelta`, or a number of days. By default for ever.
+        path: the file, created with the first row; its folder must exist. A file that is not a log is left as it is.
+        retention: how long rows are kept: a `timedelta`, or a number of days; by default for ever.
         raw: whether to keep the provider's own answers, too.
 
     Raises:
-        InvalidRequest: for what is not a path, and for a retention that is none.
+        InvalidRequest: if `path` is not a path, or `retention` is not a positive duration.
 
     Example:
         >>> import sqlite3, tempfile, mellite
@@ -110,7 +110,7 @@ def to(path: str | os.PathLike[str], *, retention: timedelta | float | None = No
 
 
 def flush() -> None:
-    """Wait until all that has settled is in the files of all logs; what is there then survives the process.
+    """Wait until everything that has settled is in the files of all logs, where it survives the process.
 
     Example:
         >>> import mellite

@@ -33,22 +33,22 @@ Mark: TypeAlias = tuple[Moment, HookKind]
 
 @final
 class Hook(Generic[P, R]):
-    """A function that is called at certain moments, once it is in force; made by the decorators of this module.
+    """A function that is called at certain moments while it is active; made by the decorators of this module.
 
-    It can still be called as the function that it was made of, and put on a method.
+    It can still be called like the function it was made from, and applied to a method.
 
     Args:
         marks: when it is called: pairs such as ``("before", "generation")``.
-        function: what is called.
+        function: the function to call.
 
     Attributes:
         marks: the same.
         function: the same.
-        is_async: whether what is called returns something to await.
+        is_async: whether the function returns an awaitable.
         most_arguments: how many arguments the function takes; None for any number.
 
     Raises:
-        InvalidRequest: for a function that cannot be called.
+        InvalidRequest: if `function` is not callable.
 
     Example:
         >>> import mellite
@@ -77,7 +77,7 @@ class Hook(Generic[P, R]):
 
     @property
     def name(self) -> str:
-        """What to call the hook in messages: the name of its function, and the module of that."""
+        """The hook's name for messages: the name and module of its function."""
         function = self.function
         while isinstance(function, functools.partial):
             function = function.func
@@ -152,7 +152,7 @@ def _marking(moment: Moment, kind: HookKind) -> Callable[[Callable[P, R]], Hook[
 
 
 def before(kind: HookKind) -> Callable[[Callable[P, R]], Hook[P, R]]:
-    """Make a hook of a function that is called before something begins, and may change what is asked.
+    """Make a hook from a function, to be called before something begins; it may change the request or call.
 
     ========== ========================== =========================================================
     kind       called with                may return
@@ -167,10 +167,10 @@ def before(kind: HookKind) -> Callable[[Callable[P, R]], Hook[P, R]]:
     step       the step
     ========== ========================== =========================================================
 
-    None leaves everything as it is. A function may take fewer arguments, and may be async.
+    None changes nothing. A function may take fewer arguments, and may be async.
 
     Args:
-        kind: what it is called before.
+        kind: the kind of event it is called before.
 
     Raises:
         InvalidRequest: for an unknown kind.
@@ -189,7 +189,7 @@ def before(kind: HookKind) -> Callable[[Callable[P, R]], Hook[P, R]]:
 
 
 def after(kind: HookKind) -> Callable[[Callable[P, R]], Hook[P, R]]:
-    """Make a hook of a function that is called when something is over.
+    """Make a hook from a function, to be called when something has ended.
 
     ========== ================================ ===================================================
     kind       called with                      may return
@@ -203,11 +203,11 @@ def after(kind: HookKind) -> Callable[[Callable[P, R]], Hook[P, R]]:
     step       the step and its payload
     ========== ================================ ===================================================
 
-    A thunk is over when it is done, has failed or was cancelled; a call of a tool, a sampling and a step, when there is
-    a result.
+    A thunk has ended when it is done, has failed or was cancelled; a tool call, a sampling and a step, when there is a
+    result.
 
     Args:
-        kind: what it is called after.
+        kind: the kind of event it is called after.
 
     Raises:
         InvalidRequest: for an unknown kind.
@@ -225,13 +225,13 @@ def after(kind: HookKind) -> Callable[[Callable[P, R]], Hook[P, R]]:
 
 
 def around(kind: Literal["generation", "tool"]) -> Callable[[Callable[P, R]], Hook[P, R]]:
-    """Make a hook of a function that stands in between, and answers itself or asks on.
+    """Make a hook from a function that wraps a call: it answers itself, or proceeds.
 
-    For a generation it is an async generator of events: ``proceed(request)`` gives those of the backend. For a tool it
-    is an async function that returns a `mellite.ToolResult`: ``await proceed(call)`` runs the call.
+    For a generation it is an async generator of events: ``proceed(request)`` yields the backend's. For a tool it is an
+    async function that returns a `mellite.ToolResult`: ``await proceed(call)`` runs the call.
 
     Args:
-        kind: what it stands around: a generation or a tool.
+        kind: what it wraps: a generation or a tool.
 
     Raises:
         InvalidRequest: for another kind.
@@ -255,7 +255,7 @@ def around(kind: Literal["generation", "tool"]) -> Callable[[Callable[P, R]], Ho
 
 
 def on_event(kind: Literal["generation"]) -> Callable[[Callable[P, R]], Hook[P, R]]:
-    """Make a hook of a function that is shown each event of a generation, with the request, before anybody else.
+    """Make a hook from a function, to be called with each event of a generation, and the request, before others see it.
 
     Args:
         kind: a generation.
@@ -275,13 +275,13 @@ def on_event(kind: Literal["generation"]) -> Callable[[Callable[P, R]], Hook[P, 
 
 
 def on_error(kind: HookKind) -> Callable[[Callable[P, R]], Hook[P, R]]:
-    """Make a hook of a function that is called when something fails: with the error, and with what failed.
+    """Make a hook from a function, to be called with the error when something fails, and with what failed.
 
-    That is the settled copy of the thunk or run, the call of the tool, the strategy, the step; for checks that raised,
-    the thunk or the chunk. It is called before those of `after`, and not for a cancellation.
+    What failed is the settled copy of the thunk or run, the tool call, the strategy or the step; for checks that
+    raised, the thunk or the chunk. It is called before `after` hooks, and not for a cancellation.
 
     Args:
-        kind: whose failures it is called for.
+        kind: what must fail for it to be called.
 
     Raises:
         InvalidRequest: for an unknown kind.

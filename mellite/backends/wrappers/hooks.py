@@ -27,14 +27,14 @@ _OBSERVED: Final = ("chunk", "validation", "sampling", "step")
 
 
 def use(*hooks: AnyHook, errors: Literal["log", "raise"] = "log") -> AbstractContextManager[None]:
-    """Return a context in which hooks are in force: for thunks first driven in it, and in tasks started in it.
+    """Return a context that activates hooks: for thunks first driven in it, and in tasks started in it.
 
-    What a hook generates itself is not shown to the hooks that were put in force with it.
+    Generations made by a hook itself are not shown to the hooks activated with it.
 
     Args:
         *hooks: made by `before` and the like; the first one is the outermost.
-        errors: "log" for a warning that names a hook that fails, and the call goes on; "raise" for a thunk that fails
-            with `mellite.errors.HookFailed`, whose cause is what the hook raised.
+        errors: what a failing hook does: "log" logs a warning that names it, and the call continues; "raise" fails the
+            thunk with `mellite.errors.HookFailed`, whose cause is what the hook raised.
 
     Raises:
         InvalidRequest: for anything that is not a hook.
@@ -52,9 +52,9 @@ def use(*hooks: AnyHook, errors: Literal["log", "raise"] = "log") -> AbstractCon
 
 
 def install(*hooks: AnyHook, errors: Literal["log", "raise"] = "log") -> Callable[[], None]:
-    """Have hooks in force in the whole process, and return what removes them again.
+    """Activate hooks in the whole process, and return a function that removes them.
 
-    Those of a block, put in force by `use`, come first.
+    Hooks of a block, activated by `use`, come first.
 
     Args:
         *hooks: as for `use`.

@@ -20,26 +20,26 @@ RetryOn: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[E
 
 
 class Retry(Wrapper):
-    """A backend that asks another one again where that fails in a way that may pass.
+    """A backend that asks another one again after a failure that may pass.
 
-    Tried again is what ``error.retryable`` says: HTTP 408, 409, 429, 500, 502, 503, 504 and 529, what the server calls
-    retryable (``x-should-retry``), connections that cannot be made or break, answers that do not begin in time; an
-    exhausted quota never. And only before text, thinking, tool input or a tool call was passed on: what a failed
-    attempt gave before that is dropped.
+    It retries errors that are ``retryable``: HTTP 408, 409, 429, 500, 502, 503, 504 and 529, whatever the server calls
+    retryable (``x-should-retry``), connections that fail or break, answers that do not begin in time; never an
+    exhausted quota. And only before text, thinking, tool input or a tool call was passed on: anything a failed attempt
+    sent before that is dropped.
 
-    The wait is what the server asks for; else anything up to 0.5 s, 1 s, 2 s and so on to 8 s. If it would outlast
-    `max_wait` or ``Timeouts(total=)``, which includes all attempts and waits, the error stands at once. What comes from
-    a cassette waits for nothing.
+    The wait is what the server asks for, or else random: up to 0.5 s, 1 s, 2 s and so on to 8 s. If it would exceed
+    `max_wait` or ``Timeouts(total=)``, which includes all attempts and waits, the error is raised at once. Replayed
+    cassettes never wait.
 
-    It stands in for the rule that ``mellite.backend(..., retries=2)`` gives the backend itself. How many requests there
-    were is in ``thunk.generation.attempts``; the errors of the attempts before the last, each with its usage, are in
+    It replaces the backend's own ``mellite.backend(..., retries=2)``. The number of requests is in
+    ``thunk.generation.attempts``; the errors of the attempts before the last, each with its usage, are in
     ``thunk.generation.failures``.
 
     Args:
         backend: the backend to ask.
-        attempts: how often it is asked at most, the first time included.
-        budget: retries may be this part of the last minute's calls, and ten; None for no bound.
-        on: foreign exceptions of a backend of your own to try again after, too: classes, or a function that tells.
+        attempts: the most attempts, the first one included.
+        budget: the most retries, as a share of the last minute's calls, plus ten; None for no bound.
+        on: foreign exceptions of your own backend to retry as well: classes, or a predicate.
         max_wait: the longest wait before another attempt, in seconds.
         clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; the system clock by default.
 
@@ -78,12 +78,12 @@ class Retry(Wrapper):
         )
 
     def batches(self, request: Request, *, once: bool = False) -> AsyncGenerator[Batch, None]:
-        """Yield the events of the first attempt that says something, or of the last one."""
+        """Yield the events of the first attempt that sends content, or of the last one."""
         del once  # that is for a rule that the backend has by itself
         return Series(self._rule, self._backend, request, began=self._rule.note_call()).batches()
 
     def begin_pushing(self, request: Request, pump: Any, *, once: bool = False) -> Any:
-        """Send at once, where the backend inside can, and push its events."""
+        """Send at once, if the inner backend can, and push its events."""
         del once  # that is for a rule that the backend has by itself
         if not self._can_push():
             return None

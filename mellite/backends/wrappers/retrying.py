@@ -154,7 +154,7 @@ class Series:
     async def batches(
         self, source: AsyncGenerator[Batch, None] | None = None, held: Sequence[Event] = ()
     ) -> AsyncGenerator[Batch, None]:
-        """Yield the events of the first attempt that says something, or of the last one.
+        """Yield the events of the first attempt that sends content, or of the last one.
 
         Args:
             source: the first attempt, where it was begun.

@@ -9,7 +9,7 @@ __all__ = ["off", "on"]
 
 
 def off() -> None:
-    """Write no spans and no metrics from now on, in the whole process. What goes on already is written to its end.
+    """Write no spans or metrics from now on, in the whole process. Spans that are open are still written.
 
     Example:
         >>> import mellite
@@ -20,7 +20,7 @@ def off() -> None:
 
 
 def on() -> None:
-    """Take `off` back: write spans and metrics wherever the program has set a provider.
+    """Undo `off`: write spans and metrics wherever the program has set a provider.
 
     Example:
         >>> import mellite

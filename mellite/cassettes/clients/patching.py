@@ -97,39 +97,38 @@ def patch(
     metadata: Mapping[str, Any] | None = None,
     even_in_ci: bool = False,
 ) -> Patch:
-    """Send the requests of other people's HTTP clients through a cassette until the block ends.
+    """Send other HTTP clients' requests through a cassette until the block ends.
 
-    Use it in a block, ``with`` or ``async with``, which gives the `CassetteTransport`. Whatever asks with httpx,
-    httpx2, aiohttp, requests, urllib3 or botocore within the block is caught, in all threads and event loops of the
-    process: the SDKs of OpenAI, Anthropic, Google and AWS, LangChain, pydantic-ai, and code of your own. An answer is
-    handed on piece by piece as it arrives, and recorded with its times and its end. Replayed, each client gets the
-    same pieces and the same end, by errors of its own. What differs between equal runs, as session ids and cache keys,
-    is not compared; nor is the order of requests.
+    Use it in a ``with`` or ``async with`` block, which gives the `CassetteTransport`. Requests made with httpx, httpx2,
+    aiohttp, requests, urllib3 or botocore within the block are caught, in all threads and event loops of the process:
+    those of the SDKs of OpenAI, Anthropic, Google and AWS, of LangChain, pydantic-ai, and of your own code. An answer
+    is passed on piece by piece as it arrives, and recorded with its times and its end. On replay, each client gets the
+    same pieces and the same end, with its own error types. What differs between equal runs, such as session ids and
+    cache keys, is not compared; nor is the order of requests.
 
-    Not caught are the backends of mellite, which take a cassette of their own; WebSockets; and clients that were given
-    a transport of their own that does not send over one of these.
+    Not caught are mellite's backends, which take a cassette of their own; WebSockets; and clients with a custom
+    transport that does not use one of these.
 
     Args:
         path: the file; or with `directory` a name as in ``group/case``.
-        mode: ``none``, ``once``, ``new_episodes``, ``all`` or ``rewrite``; by default what the environment says, as
-            with `use`.
+        mode: ``none``, ``once``, ``new_episodes``, ``all`` or ``rewrite``; by default from the environment, as with
+            `use`.
         match: how requests find their answers, see `ReplayTransport`.
-        clients: whose requests are caught: of ``all`` clients that are installed, or of some of ``httpx``, ``httpx2``,
+        clients: the clients whose requests are caught: ``all`` that are installed, or some of ``httpx``, ``httpx2``,
             ``aiohttp``, ``requests``, ``urllib3`` and ``botocore``.
-        hosts: only requests to these hosts are caught, as ``api.openai.com`` or ``*.amazonaws.com``; None for all.
+        hosts: the hosts whose requests are caught, such as ``api.openai.com`` or ``*.amazonaws.com``; None for all.
         directory: where cassettes are kept.
         cut: how answers are cut into pieces, see `ReplayTransport`; likewise `speed`.
-        redaction: what of requests and responses is kept and compared.
-        allowed: texts that look like secrets but are none, and may be recorded.
+        redaction: which parts of requests and responses are kept and compared.
+        allowed: texts that look like secrets but are not, and may be recorded.
         metadata: what a new cassette says of itself.
         even_in_ci: whether to record even with ``CI=true``.
 
     Raises:
-        ConfigurationError: for an argument that makes no sense; and when the block begins, if another patch is open.
-        InvalidRequest: for what is not a path.
+        ConfigurationError: for an argument that makes no sense; and on entry, if another patch is open.
+        InvalidRequest: if `path` is not a path.
         MissingExtra: if a client that was named is not installed.
-        CassetteMiss: when the block begins, if there is no such file and it may not be recorded; likewise the other
-            errors of `use`.
+        CassetteMiss: on entry, if there is no such file and it may not be recorded; likewise the other errors of `use`.
 
     Example:
         >>> import httpx2
@@ -162,7 +161,7 @@ def patch(
 
 
 class Patch:
-    """The block in which the requests of other people's clients go through a cassette. Made by `patch`.
+    """A block in which other clients' requests go through a cassette. Made by `patch`.
 
     Each time the block begins, the cassette is opened anew.
     """

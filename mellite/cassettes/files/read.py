@@ -56,8 +56,8 @@ def load_cassette(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Casse
 
     Raises:
         CassetteMiss: if there is no such file.
-        InvalidCassette: if it is damaged, is not a cassette, or has another version. The error names the file, and
-            the byte if the JSON is malformed. Malformed base64 is only reported when its body is asked for.
+        InvalidCassette: if it is damaged, is not a cassette, or has another version. The error names the file, and the
+            byte if the JSON is malformed. Malformed base64 is only reported when its body is read.
         MissingExtra: for YAML without PyYAML, or LZ4 without lz4.
 
     Example:

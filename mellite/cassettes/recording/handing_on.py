@@ -24,7 +24,7 @@ class Recorder(Protocol):
         ...
 
     def whole(self, take: Take, response: HttpResponse, most: int) -> bytes | None:
-        """Take the rest of an answer that is all here, and store it; None if it is not, or that would have to wait."""
+        """Take the rest of an answer that has fully arrived, and store it; None if it has not, or storing would wait."""
         ...
 
     def store_now(self, take: Take) -> None:

@@ -90,8 +90,8 @@ class RecordTransport:
     call that is done is recorded. An answer whose reader goes away is stored as interrupted, with the pieces until
     then; one that breaks off is stored as broken, with its error. A request that was never sent is not stored.
 
-    If an interaction cannot be stored, because of a secret or a full disk, the call does not fail: the error is kept,
-    and raised when the recording ends.
+    If an interaction cannot be stored, because of a secret or a full disk, the call does not fail; the error is raised
+    when the recording ends.
 
     Tasks of several loops and threads may use one recorder. An answer that ends is admitted by the turnstile first;
     then a thread takes ``_storing``, and under it the sink takes its own locks. ``_opening`` is taken on its own, for
@@ -99,7 +99,7 @@ class RecordTransport:
     empty; answers that are on their way belong to the parent.
 
     Args:
-        live: what sends the requests; by default a transport over the network, closed with this one.
+        live: the transport that sends the requests; by default one over the network, closed with this one.
         into: where interactions are stored; in memory by default. A function is called when the first request is
             about to be sent, with the metadata for a new cassette.
         redaction: what is kept of a request and a response.
@@ -233,7 +233,7 @@ class RecordTransport:
     # --- storing ------------------------------------------------------------------------------------
 
     async def ended(self, take: Take, error: Exception | None = None) -> None:
-        """Store an interaction that has ended. Once this returns, its reader may be told of the end.
+        """Store an interaction that has ended. Only after this returns may its reader see the end.
 
         The turnstile lets the ends through one at a time.
         """
@@ -247,7 +247,7 @@ class RecordTransport:
             self._turnstile.leave()
 
     def whole(self, take: Take, response: HttpResponse, most: int) -> bytes | None:
-        """Take the rest of an answer that is all here, and store it; None if it is not, or that would have to wait."""
+        """Take the rest of an answer that has fully arrived, and store it; None if it has not, or storing would wait."""
         most = min(most, _SMALL - take.size)
         if not self._quick or most <= 0 or not self._turnstile.enters_at_once():
             return None
@@ -383,9 +383,9 @@ class RecordTransport:
         self._leaves(take)
 
     def cut_off(self) -> None:
-        """Store what has come of the answers that are still under way, as if their readers went away now. May block.
+        """Store what has arrived of unfinished answers, as if their readers went away now. May block.
 
-        Their readers may read on; what they read then is not recorded.
+        Their readers may read on; the rest is not recorded.
         """
         for take in sorted(self._under_way, key=lambda take: take.started):
             self.stop_blocking(take)

@@ -48,10 +48,10 @@ class CassetteWriter:
     """A recording into a cassette file. Many processes, threads and tasks may record into one file at once.
 
     Make one with `open`. Every method may be called from any thread, and blocks for as long as a disk takes; in async
-    code call it in a worker thread. After a fork the child may go on with its copy, which then writes under a name of
-    its own.
+    code call it in a worker thread. After a fork the child may continue with its copy, which then writes to its own
+    file.
 
-    A method takes ``_lock`` first, which is that of ``_condition``, and touches the files under it. Only the sync of an
+    A method first takes ``_lock``, which ``_condition`` shares, and touches the files under it. Only the sync of an
     `append` happens outside: threads sync at the same time, and `finish` waits until they are done.
 
     Attributes:
@@ -117,8 +117,8 @@ class CassetteWriter:
             path: the cassette's file; it and its directory need not exist.
             mode: ``append``, or ``rewrite`` to replace the file by what is recorded when `finish` is called.
             metadata: what a new file says of itself; a file that is added to keeps its own.
-            key: gives the same key to interactions of which only the first is to be kept, whichever process wrote
-                it; None for an interaction that is always kept.
+            key: returns the key of an interaction: of those with the same key only the first is kept, whichever process
+                wrote it; None always keeps it.
             scan: looks for secrets in everything that is stored; by default for shapes of keys, and for the values of
                 secret environment variables.
             durable: whether an interaction survives a power cut as soon as `append` returns, and not only the

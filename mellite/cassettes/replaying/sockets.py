@@ -34,16 +34,16 @@ _CLEAN: Final = (None, 1000, 1001, 1005)
 class ReplaySockets:
     """Recorded WebSockets, dialled in the recorded order. Opens no socket.
 
-    The client must send what it sent when this was recorded, compared as JSON without secrets. After each of its
-    messages the recorded messages of the server come, one at a time, up to the next one that the client has to send.
+    The client must send what it sent in the recording, compared as JSON without secrets. After each of its messages
+    come the recorded messages of the server, one at a time, up to the next one that the client must send.
 
     It may be dialled from several loops and threads; ``_lock`` guards the count of connections. A connection belongs
     to the task that dialled it.
 
     Args:
         cassette: the cassette, or the path of its file, which is read now.
-        deadline: how long to wait, in seconds, for a client that has to send something next.
-        redaction: what is not compared because no cassette may hold it.
+        deadline: how long to wait, in seconds, for the client to send its next message.
+        redaction: what is not compared because cassettes never hold it.
 
     Raises:
         CassetteMiss: if there is no such file.

@@ -52,34 +52,32 @@ _EMPTY: Final = frozenset({204, 205, 304})
 class ReplayTransport:
     """A transport that answers from a cassette and never opens a socket.
 
-    Method, URL, body (as JSON if it is JSON) and the headers that the cassette keeps must agree, secrets apart. A
-    request that agrees with none is refused and uses nothing up. Interactions over WebSockets are passed over. A copy
-    or a pickle of a transport starts again at the first interaction.
+    Method, URL, body (as JSON if it is JSON) and the headers that the cassette keeps must match, except for secrets. A
+    request that matches none is refused and uses nothing up. Interactions over WebSockets are skipped. A copy or a
+    pickle of a transport starts again at the first interaction.
 
     The end of an answer is replayed, too, if mellite recorded it. An answer that broke off raises the same error after
-    the same pieces. An answer whose reader went away gives its pieces, and then waits for this reader to go away.
+    the same pieces. One whose reader went away yields its pieces, and then waits for this reader to go away.
 
     Tasks of several loops and threads may use one transport. ``_lock`` guards which interactions are used; nothing is
-    awaited and no other lock is taken under it. A forked child goes on from there with its own copy.
+    awaited and no other lock is taken under it. A forked child continues with its own copy.
 
     Args:
         cassette: the cassette, or the path of its file, which is read now.
-        match: ``cursor``: the first request must be the first that was recorded, the second the second, and so on;
-            concurrent ones count in the order in which they arrive. ``pool``: a request gets the first unused
-            interaction that fits. ``keyed``: likewise, but each copy of a thunk gets what was recorded for that very
-            copy, and answers that ran at the same time end in the recorded order, so that the outcome is the same
-            whatever the scheduler does. None: ``pool`` if requests ran at the same time when this was recorded, else
-            ``cursor``.
-        cut: how to cut bodies into pieces: ``recorded``, as they came (in one piece if that is not known); or
-            otherwise, for tests of chunk boundaries. What was cut between two events of a stream may reach a backend
-            in one piece.
-        speed: how many times as fast as recorded the pieces come; None for at once.
+        match: ``cursor``: requests must come in the recorded order; concurrent ones count in the order in which they
+            arrive. ``pool``: a request gets the first unused interaction that matches. ``keyed``: likewise, but each
+            copy of a thunk gets what was recorded for that very copy, and answers that ran at the same time end in the
+            recorded order, so that the outcome does not depend on the scheduler. None: ``pool`` if recorded requests
+            ran at the same time, else ``cursor``.
+        cut: how to cut bodies into pieces: ``recorded``, as they came (in one piece if unknown); or otherwise, for
+            tests of chunk boundaries. Pieces cut between two events of a stream may reach a backend joined.
+        speed: the speed of the pieces, as a multiple of the recorded one; None for no delays.
         deadline: how long to wait, in seconds, for the reader of an answer to go away where the recorded one did.
-        redaction: what is not compared because no cassette may hold it.
+        redaction: what is not compared because cassettes never hold it.
         part: the name of the test, if several share the cassette: its own interactions come first.
-        lenient: whether to leave out of the comparison what differs between equal runs of other people's clients, as
-            session ids and cache keys; by default if the cassette says that such a client was recorded.
-        again: whether a ``pool`` that has given all answers to a request begins with the first of them again.
+        lenient: whether to ignore what differs between equal runs of other clients, such as session ids and cache keys;
+            by default if the cassette says that such a client was recorded.
+        again: whether a ``pool`` that has used all answers to a request restarts with the first of them.
 
     Raises:
         CassetteMiss: if there is no such file.
@@ -166,7 +164,7 @@ class ReplayTransport:
 
     @property
     def unused(self) -> tuple[HttpInteraction, ...]:
-        """The interactions that no request has claimed yet; of a shared cassette, those of this test's part."""
+        """The interactions that no request has used yet; for a shared cassette, those of this test's part."""
         return tuple([self._recorded[place].interaction for place in self._claims.own if not self._used[place]])
 
     def check_used(self) -> None:
@@ -195,11 +193,11 @@ class ReplayTransport:
         """Answer from the cassette; see `Transport.open`.
 
         Raises:
-            CassetteMiss: if nothing is left that fits; it says what was nearest, and in what it differs.
-            CassetteMismatch: if it is not the request whose turn it is; or if the recorded reader went away before
-                anything came, and this one does not.
+            CassetteMiss: if nothing is left that matches; it says what was nearest, and how that differs.
+            CassetteMismatch: if another request is next; or if the recorded reader went away before anything came, and
+                this one does not.
             InvalidCassette: if the recorded body turns out to be damaged.
-            TransportError: if the recorded request failed so.
+            TransportError: if the recorded request failed in this way.
             TimeoutError: if it takes longer than `timeout` seconds in recorded time, or took too long when recorded.
         """
         answer = await self.answer(request, timeout=timeout)
@@ -220,7 +218,7 @@ class ReplayTransport:
         notify: Callable[[], None],
         otherwise: Callable[[HttpRequest, float | None], Awaitable[HttpResponse]],
     ) -> Sent | None:
-        """Do what `begin` does, and open with `otherwise` what does not fit."""
+        """Do what `begin` does, but open requests that do not match with `otherwise`."""
         soon = loops.next_turn() if self._is_plain else None
         if soon is None:
             return None
@@ -228,7 +226,7 @@ class ReplayTransport:
         return ReplayedRequest(request, notify, ways, soon)
 
     async def answer(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse | None:
-        """Answer from the cassette as `open` does, but return None if nothing fits."""
+        """Answer from the cassette as `open` does, but return None if nothing matches."""
         index = self._claimed(request)
         if index is None:
             return None
@@ -266,7 +264,7 @@ class ReplayTransport:
         return [evolve(request, url=url) for url in urls if same_target(url, mine)] or [request]
 
     def refusal(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
-        """Return the error for a request that nothing fits. Slow for a large cassette; see `refused`."""
+        """Return the error for a request that nothing matches. Slow for a large cassette; see `refused`."""
         request = self._placed(request)[0]
         places = self._claims.own or range(len(self._recorded))
         with self._lock:

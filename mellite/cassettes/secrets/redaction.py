@@ -87,7 +87,7 @@ class Redaction:
         return _plain_header(name) in self.sensitive_headers
 
     def secret_header(self, name: str) -> bool:
-        """Whether the value of a header is a secret, by its name: one that is listed, or sounds like a key."""
+        """Whether the value of a header is a secret, judged by its name: listed, or like that of a key."""
         return self._is_sensitive(name) or is_secret_header(name)
 
     def secret_parameter(self, name: str) -> bool:

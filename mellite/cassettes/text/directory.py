@@ -75,7 +75,7 @@ class TextCassette:
         path: the file.
         text: the answer, without the newline that ends the file.
         key: the DJB2 key that names the file.
-        sidecar: what lies beside it, if anything does.
+        sidecar: its sidecar, if there is one.
     """
 
     path: str
@@ -96,7 +96,7 @@ def _path(path: str | PathLike[str]) -> str:
 
 @frozen
 class TextDirectory:
-    """A directory of text cassettes. Files are read when they are asked for, and nothing is cached.
+    """A directory of text cassettes. Files are read on demand, and nothing is cached.
 
     Any number of processes and threads may read and write one directory.
 
@@ -254,7 +254,7 @@ class TextDirectory:
         return tuple(sorted({int(found[1]) for name in self._names() if (found := _FILE.fullmatch(name))}))
 
     def nearest(self, provider: str, model: str, prompt: str, *, count: int = 3) -> tuple[Sidecar, ...]:
-        """Return the recorded calls that are most like this one. Damaged sidecars are passed over.
+        """Return the recorded calls that are most like this one. Damaged sidecars are skipped.
 
         This reads many files and may take a while: in async code call it in a thread.
         """

@@ -54,10 +54,10 @@ class Sidecar:
         sha256: the digest of the three, see `call_digest`.
         chunks: the answer in the pieces in which it came; None if they were not recorded.
         usage: the tokens used.
-        tool_calls: the tool calls of the answer, for which a text has no place.
+        tool_calls: the tool calls of the answer, which the text cannot hold.
         finish_reason: why the answer ended, in mellite's words; None stands for ``stop``.
         refusal: the model's words when it declined.
-        response_model: the model that answered, by its own account.
+        response_model: the model that answered, as the provider says.
         extra: keys of the file that mellite does not know.
     """
 

@@ -30,16 +30,16 @@ OUTPUT: Final = 1000
 
 @frozen(kw_only=True)
 class Estimate:
-    """An estimate of how many batches some calls would be, and of their cost.
+    """An estimate of the number of batches that some calls would make, and of their cost.
 
     Args:
         requests: how many calls there are.
         batches: how many batches they make.
-        bytes: how large the files are.
-        input_tokens: how many tokens they have, as estimated.
-        output_tokens: how many their answers have if each has ``max_tokens``, or 1,000 where that is not given.
-        live_usd: what that would cost in single calls, in USD; None if a price is unknown.
-        batch_usd: what it would cost in batches; None if a price, or a provider's discount, is unknown.
+        bytes: the size of the files.
+        input_tokens: the estimated tokens of the calls.
+        output_tokens: the tokens of the answers if each has ``max_tokens``, or 1,000 if that is not given.
+        live_usd: the cost as single calls, in USD; None if a price is unknown.
+        batch_usd: the cost in batches, in USD; None if a price, or a provider's discount, is unknown.
     """
 
     requests: int
@@ -96,7 +96,7 @@ class _Adding:
 
 
 async def estimate(items: Items) -> Estimate:
-    """Return how many batches calls would be, and what they would cost. Nothing is sent, and no key is needed.
+    """Return how many batches some calls would make, and their cost. Nothing is sent, and no key is needed.
 
     Args:
         items: thunks of one or several providers.

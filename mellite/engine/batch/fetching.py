@@ -41,24 +41,24 @@ _SLOWER: Final = 1.5
 async def fetch(
     journal: str | os.PathLike[str], *, wait: bool = False, backend: LiveBackend | None = None
 ) -> list[AnyThunk]:
-    """Fetch what came of the batches of a journal that have ended, and return it as settled thunks.
+    """Fetch the results of the finished batches of a journal, and return them as settled thunks.
 
-    Each answer is matched to its call by its id, whatever the order, and read as an answer that had just come. The
-    journal has it then: a map or program with the same journal gets it without asking. A call that failed is a failed
-    thunk: with the provider's error, or with `BatchFailed` if its batch expired, was cancelled, or lost it.
+    Each answer is matched to its call by its id, whatever the order, and parsed like a live one. It is then in the
+    journal: a map or program with the same journal gets it without asking. A failed call becomes a failed thunk, with
+    the provider's error, or with `BatchFailed` if its batch expired, was cancelled, or lost it.
 
     Args:
         journal: the directory of the journal.
         wait: wait until all batches have ended, looking less and less often.
-        backend: asks, for keys that are not in the environment.
+        backend: a backend to ask with, for keys that are not in the environment.
 
     Returns:
-        Those calls, in the order in which they were submitted; also those that were fetched before.
+        The thunks in the order in which they were submitted, including those fetched before.
 
     Raises:
-        InvalidRequest: if no batch was submitted for it.
-        JournalInUse: if somebody has the journal open.
-        MelliteError: as a service answers; of a broken download, what came of it is in the journal.
+        InvalidRequest: if no batch was submitted for this journal.
+        JournalInUse: if the journal is open elsewhere.
+        MelliteError: if a service reports an error; what arrived of a broken download is in the journal.
     """
     path = path_of(journal, parameter="journal", what="the journal's directory")
     ledger = ledger_of(path)

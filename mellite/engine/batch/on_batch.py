@@ -129,7 +129,7 @@ class OnBatch:
 
         Raises:
             InvalidRequest: for a run, a prompt with a thunk that has not settled, and a provider without a service.
-            CannotTravel: for a backend that asks no provider.
+            CannotTravel: for a backend that does not ask a provider.
         """
         checked_backend(thunk)
 

@@ -38,15 +38,15 @@ class BatchStatus:
     """The progress of a batch.
 
     Args:
-        batch_id: the provider's id of it; None if it has none yet.
+        batch_id: the provider's id of the batch; None if it has none yet.
         provider: the provider's name.
         model: the model.
-        state: what has become of it: ``waiting``, ``running``, ``completed``, ``expired``, ``cancelled`` or ``failed``.
+        state: ``waiting``, ``running``, ``completed``, ``expired``, ``cancelled`` or ``failed``.
         requests: how many requests it has.
         succeeded: how many were answered, as far as the service says.
         failed: how many were not.
         is_fetched: whether its answers are in the journal.
-        message: what the service says of why it failed.
+        message: the service's reason for a failure.
 
     Example:
         >>> BatchStatus("batch_1", provider="openai", model="gpt-5-mini", state="running", requests=2)
@@ -66,25 +66,24 @@ succeeded=0, failed=0, is_fetched=False, message=None)
 
 
 async def submit(items: Items, *, journal: str | os.PathLike[str]) -> list[BatchStatus]:
-    """Make batches of calls, and return once the providers have taken them; their answers come within hours.
+    """Submit calls as batches, and return once the providers have accepted them; answers come within hours.
 
-    What is asked is kept in the journal, so that another program can fetch the answers: `fetch`, or a map with
-    ``on="batch"`` and the same journal. Calls that are there already, or in a batch that was submitted before, are
-    passed over; so a program that was stopped is started again. Where a provider takes less in one batch, several are
-    made.
+    The calls are kept in the journal, so that another program can fetch the answers: with `fetch`, or a map with
+    ``on="batch"`` and the same journal. Calls already in it, or in a batch submitted before, are skipped, so a stopped
+    program can simply be restarted. Calls beyond a provider's limit for one batch go into further ones.
 
     Args:
-        items: thunks of one or several providers; those that have settled are passed over.
+        items: thunks of one or several providers; settled ones are skipped.
         journal: the directory of the journal.
 
     Returns:
-        The batches that were made, and those that were not over.
+        The batches that were made, and the earlier ones that are not finished.
 
     Raises:
-        InvalidRequest: for a run, a prompt with a thunk that has not settled, or a provider without such a service;
-            those before it are not sent, either.
-        CannotTravel: for a backend that asks no provider.
-        MelliteError: as the service answers. What was made into a batch until then is kept.
+        InvalidRequest: for a run, a prompt with a thunk that has not settled, or a provider without a batch service;
+            nothing is sent then.
+        CannotTravel: for a backend that does not ask a provider.
+        MelliteError: if the service reports an error. Batches made until then are kept.
     """
     path = path_of(journal, parameter="journal", what="the journal's directory")
     file = JournalFile(path)
@@ -192,15 +191,15 @@ def ledger_of(journal: str | os.PathLike[str]) -> Ledger:
 
 
 async def status(journal: str | os.PathLike[str], *, backend: LiveBackend | None = None) -> list[BatchStatus]:
-    """Ask the providers how far the batches of a journal are.
+    """Ask the providers for the progress of a journal's batches.
 
     Args:
         journal: the directory of the journal.
-        backend: asks, for keys that are not in the environment.
+        backend: a backend to ask with, for keys that are not in the environment.
 
     Raises:
-        InvalidRequest: if no batch was submitted for it.
-        MelliteError: as a service answers.
+        InvalidRequest: if no batch was submitted for this journal.
+        MelliteError: if a service reports an error.
     """
     ledger = ledger_of(journal)
     desk = Desk(ledger, backend)
@@ -216,15 +215,15 @@ async def status(journal: str | os.PathLike[str], *, backend: LiveBackend | None
 
 
 async def cancel(journal: str | os.PathLike[str], *, backend: LiveBackend | None = None) -> list[BatchStatus]:
-    """Have the batches of a journal cancelled that are not over; what was answered by then can still be fetched.
+    """Cancel the unfinished batches of a journal; answers given by then can still be fetched.
 
     Args:
         journal: the directory of the journal.
-        backend: asks, for keys that are not in the environment.
+        backend: a backend to ask with, for keys that are not in the environment.
 
     Raises:
-        InvalidRequest: if no batch was submitted for it.
-        BatchFailed: if one could not be cancelled, once it was tried with all others.
+        InvalidRequest: if no batch was submitted for this journal.
+        BatchFailed: if one could not be cancelled, after trying all others.
     """
     ledger = ledger_of(journal)
     desk = Desk(ledger, backend)

@@ -109,7 +109,7 @@ class Progress:
 
     @property
     def steps(self) -> tuple[RunStep, ...]:
-        """The steps that are complete: answered, and their tools run."""
+        """The complete steps: answered, and their tools run."""
         return tuple(self._steps)
 
     @property

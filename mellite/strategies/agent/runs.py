@@ -40,11 +40,10 @@ T = TypeVar("T")
 
 @define(eq=False, repr=False)
 class Run(ModelOutputThunk[T], Generic[T]):
-    """A model that calls tools until it has answered; made by `mellite.run`, and nothing is sent until it is awaited.
+    """A model that calls tools until it has answered; made by `mellite.run`. Nothing is sent until it is awaited.
 
     A run is a thunk: it is awaited, iterated over, copied, resampled, cancelled, gathered and made part of a prompt
-    like any other. Its text and its parsed output are those of the last step; deltas and events are those of all steps,
-    and what they used is added up.
+    like any other. Its text and parsed output are the last step's; its deltas, events, usage and cost are of all steps.
 
     Example:
         >>> from mellite.backends import Echo
@@ -67,24 +66,24 @@ class Run(ModelOutputThunk[T], Generic[T]):
 
     @property
     def steps(self) -> tuple[RunStep, ...]:
-        """The steps that are complete: answered, and their tools run."""
+        """The complete steps: answered, and their tools run."""
         return self._stepping.progress.steps
 
     @property
     def thunks(self) -> tuple[AnyThunk, ...]:
-        """The thunk of each step, also of one that runs or has failed."""
+        """The thunk of each step, including one that is running or has failed."""
         return tuple(self._stepping.progress.thunks)
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The history: the prompt, the answers and the results of tools, to be asked again or to be kept."""
+        """The history: the prompt, the answers and the results of tools."""
         return self._stepping.progress.messages
 
     @property
     def stop_reason(self) -> StopReason | None:
         """Why the run ended; None before.
 
-        ``answered``; what made it stop before that: ``steps``, ``tokens``, ``usd``, ``seconds``, ``called``,
+        ``answered``; the condition that stopped it: ``steps``, ``tokens``, ``usd``, ``seconds``, ``called``,
         ``repeats``, or ``condition`` for a function; ``pending`` if calls wait for a result; ``length`` or
         ``content-filter`` if an answer was cut; ``failed`` or ``cancelled``.
         """
@@ -113,14 +112,14 @@ class Run(ModelOutputThunk[T], Generic[T]):
 
     @property
     def generation(self) -> GenerationMetadata:
-        """The facts of the last step, and when the run began and ended; usage and cost are of all steps."""
+        """The metadata of the last step, with the run's start and end, and usage and cost of all steps."""
         made = super().generation
         if len(self._stepping.progress.thunks) < 2:
             return made
         return evolve(made, usage=self.usage, cost_usd=self.cost_usd)
 
     def deferred_messages(self) -> tuple[Message, ...]:
-        """Return the messages that the run has put behind its prompt; raise if it failed, was cancelled or goes on."""
+        """Return the messages that the run added to its prompt; raise if it failed, was cancelled or is not over."""
         from ...values.errors import RunStopped
 
         outcome = self.outcome
@@ -164,16 +163,16 @@ class Run(ModelOutputThunk[T], Generic[T]):
         results: Mapping[str, Any] | None = None,
         **options: Unpack[GenerateOptions],
     ) -> Run[Any]:
-        """Make a pending run that keeps the first steps of this one, and goes on from there.
+        """Make a pending run that keeps the first steps of this one and continues from there.
 
         The steps that are kept are the same objects, and count: for `stop_when`, for usage and for cost.
 
         Args:
-            step: how many steps to keep; those after them are left out.
+            step: how many steps to keep.
             messages: what to put after them; a str is a message of the user.
-            backend: whom to ask from there on.
-            system: instructions in place of the run's own. This and all that follows replaces what the run was given,
-                as in `mellite.run`; what is not given stays.
+            backend: the backend to ask from there on.
+            system: instructions in place of the run's own. This and the following arguments are those of `mellite.run`,
+                and replace the run's own if given.
 
         Raises:
             InvalidRequest: if the run has not taken so many steps, or a value is wrong.
@@ -209,11 +208,11 @@ class Run(ModelOutputThunk[T], Generic[T]):
         return Run(evolve(call, backend=Steps(plan)))
 
     def resume(self, results: Mapping[str, Any]) -> Run[T]:
-        """Make a pending run that goes on from this one, which ended because calls wait for a result.
+        """Make a pending run that continues this one, which ended because calls wait for a result.
 
         Args:
             results: the result of each call in `pending_calls`, by its id: what a tool might return, or a `ToolResult`.
-                A call that is left out is decided on once more.
+                A call that is left out goes through approval again.
 
         Raises:
             InvalidRequest: if no call is pending, or none has such an id.
@@ -340,29 +339,29 @@ def run(
 ) -> Run[Any]:
     """Let a model call tools until it has answered. Nothing is sent until the run is awaited, iterated over or read.
 
-    The model is asked, the tools that it asks for are run, it is asked again with their results, and so on, until it
-    answers without asking for a tool, or a condition of `stop_when` is met.
+    The model is asked, the tools it calls are run, it is asked again with their results, and so on, until it answers
+    without calling a tool, or a condition of `stop_when` is met.
 
     Args:
-        backend: whom to ask: a backend, or what `mellite.backend` takes, as in ``openai:gpt-4o-mini``.
-        prompt: as for `mellite.generate`. Where a history ends with calls that have no result, these are run first.
+        backend: a backend, or what `mellite.backend` takes, as in ``openai:gpt-4o-mini``.
+        prompt: as for `mellite.generate`. If a history ends with calls without results, these are run first.
         system: instructions that stand before the conversation.
         tools: what the model may call: functions, and what `mellite.tool` makes of them; a `ToolDefinition` has no
             handler, and the model is told so.
         stop_when: when to stop before the model has answered: conditions of `mellite.stop` and functions of the run,
-            joined by ``|`` and ``&``. What is given replaces the default.
+            joined by ``|`` and ``&``. Replaces the default.
         output: the type of the parsed answer, or a `mellite.Json`; str by default.
-        execution: ``none`` runs no tool: the run ends with the calls in `Run.pending_calls`.
+        execution: ``none`` runs no tools: the run ends with the calls in `Run.pending_calls`.
         concurrency: how many tools run at the same time.
-        max_calls: how many calls of one answer are run; the model is told that the others were not.
-        approve: asked before each call, before the tool's own; see `mellite.Approval`.
+        max_calls: the most calls of one answer to run; the model is told that others were not.
+        approve: decides on each call, before the tool's own ``approve``; see `mellite.Approval`.
         results: the results of calls that the history ends with, by id; see `Run.resume`.
         **options: as for `mellite.generate`. ``tool_choice`` holds for the first step only.
 
     Raises:
         InvalidRequest: for a value of the wrong type or out of range.
         UnknownOption: for a misspelled option, with the nearest name.
-        ConfigurationError: if `backend` has no ``stream``, or names none.
+        ConfigurationError: if `backend` has no ``stream``, or does not name a backend.
 
     Example:
         >>> from mellite.backends import Echo

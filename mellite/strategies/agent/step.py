@@ -23,9 +23,8 @@ class RunStep:
 
     Args:
         thunk: the answer, settled.
-        calls: the tools that it asks for, without those that the provider runs itself.
-        results: the result of each call, in the same order; None for one that has none, because it is pending, or
-            because the answer was cut.
+        calls: its tool calls, without those that the provider runs itself.
+        results: the result of each call, in the same order; None if it is pending, or if the answer was cut.
         values: what the tool of each call returned; None where it failed, or has not run.
     """
 
@@ -44,7 +43,7 @@ class RunStep:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the answer was cut, by the limit of its length or by a filter; its calls are not run then."""
+        """Whether the answer was cut, by its length limit or a filter; its calls are then not run."""
         return self.thunk.finish_reason in CUT
 
 

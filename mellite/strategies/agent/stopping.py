@@ -32,7 +32,7 @@ OfRun: TypeAlias = Callable[[Any], bool | Awaitable[bool]]
 class Condition(ABC):
     """A condition to stop a run; made by the functions of `mellite.stop`, and combined with ``|`` and ``&``.
 
-    Conditions are looked at when the tools of a step have run. Functions of the run may stand among them.
+    Conditions are checked when the tools of a step have run. They combine with functions of the run, too.
 
     Example:
         >>> from mellite import stop
@@ -44,10 +44,10 @@ class Condition(ABC):
 
     @abstractmethod
     async def reason(self, progress: Progress) -> StopReason | None:
-        """Return why to stop; None to go on."""
+        """Return the reason to stop; None to continue."""
 
     def check(self, tools: frozenset[str]) -> None:  # noqa: ARG002 - some conditions look at them
-        """Raise InvalidRequest for a condition that a run with these tools cannot meet; most have nothing to check."""
+        """Raise InvalidRequest if a run with these tools cannot meet the condition; most have nothing to check."""
         return
 
     def __or__(self, other: StopWhen) -> Condition:
@@ -260,7 +260,7 @@ def _unknown(thunk: AnyThunk, what: str, condition: _Limit) -> InvalidRequest:
 
 
 def steps(n: int) -> Condition:
-    """Stop after `n` steps; those that a fork has kept count.
+    """Stop after `n` steps; steps that a fork kept count.
 
     Example:
         >>> steps(1)
@@ -271,15 +271,15 @@ def steps(n: int) -> Condition:
 
 
 def tokens(n: int) -> Condition:
-    """Stop once the steps have used `n` tokens together, those of the prompts included."""
+    """Stop once the steps have used `n` tokens together, prompts included."""
     check_count("n", n)
     return _Tokens(n)
 
 
 def usd(x: Decimal | float | str) -> Condition:
-    """Stop once the steps have cost `x` US dollars together; a float is taken as it prints.
+    """Stop once the steps have cost `x` US dollars together; a float counts as it prints.
 
-    Without a known price the run fails behind its first step: which model has answered is known then.
+    Without a known price the run fails after its first step, when it is known which model answered.
 
     Example:
         >>> usd(0.5)
@@ -289,7 +289,7 @@ def usd(x: Decimal | float | str) -> Condition:
 
 
 def seconds(s: float) -> Condition:
-    """Stop once the run has gone on for `s` seconds. A step that is under way is not broken off."""
+    """Stop once the run has taken `s` seconds. A step in progress is not interrupted."""
     check_seconds("s", s)
     return _Seconds(s)
 
@@ -303,7 +303,7 @@ def called(name: str) -> Condition:
 
 
 def repeats(n: int) -> Condition:
-    """Stop when the last `n` steps, at least 2, asked for the same calls and got the same results."""
+    """Stop when the last `n` steps (at least 2) made the same calls and got the same results."""
     check_count("n", n, least=2)
     return _Repeats(n)
 

@@ -51,15 +51,15 @@ def connect(
     Args:
         command_or_url: the command that starts the server, which is split as a shell would split it, and run without
             a shell; or the words of the command; or a URL with http or https, for a server over streamable HTTP.
-        env: variables for the program. Of those of this process it gets only ``HOME``, ``LOGNAME``, ``PATH``,
-            ``SHELL``, ``TERM`` and ``USER`` (on Windows their likes).
+        env: variables for the program. From this process it inherits only ``HOME``, ``LOGNAME``, ``PATH``, ``SHELL``,
+            ``TERM`` and ``USER`` (on Windows their equivalents).
         cwd: the folder in which the program is started.
         headers: sent with every request to a URL, for instance ``{"Authorization": "Bearer ..."}``.
         timeout: how long the server may take to connect, and for each call after that, in seconds.
-        prefix: stands before the name of each tool, so that tools of several servers have different names.
+        prefix: added to the name of each tool, so that tools of several servers have different names.
 
     Raises:
-        InvalidRequest: for what is neither a command nor a URL, and for options that do not go with it.
+        InvalidRequest: for anything but a command or a URL, and for options that do not apply to it.
         InvalidCredential: for a header with a key that cannot be sent.
 
     Example:
@@ -77,8 +77,8 @@ def connect(
 class Connection:
     """A connection to one MCP server; `mellite.mcp.connect` makes it, and ``async with`` opens and ends it.
 
-    The server has a task of its own. If it ends, hangs or fails, that is the error of the calls that wait for it, and
-    nothing is cancelled. A connection that has ended stays so: connect again.
+    The server has a task of its own. If it ends, hangs or fails, calls that wait for it raise an error, and nothing is
+    cancelled. A connection that has ended cannot be reopened: connect again.
     """
 
     def __init__(self, target: Target, timeout: float, prefix: str) -> None:
@@ -134,7 +134,7 @@ class Connection:
 
     @property
     def name(self) -> str:
-        """The server's own name; empty if it does not say."""
+        """The server's own name; empty if unknown."""
         return self._offered().name
 
     @property
@@ -159,15 +159,15 @@ class Connection:
         return self._offered().resources
 
     async def prompt(self, name: str, /, **arguments: Json) -> tuple[Message, ...]:
-        """Have a prompt filled in.
+        """Have the server fill in a prompt, and return its messages.
 
         Args:
             name: the prompt.
             arguments: a str is sent as it is, anything else as its JSON.
 
         Raises:
-            InvalidRequest: if the server knows no such prompt, or misses an argument; for an argument that is not JSON.
-            MelliteError: if it does not answer, or with another error.
+            InvalidRequest: if the server has no such prompt, or misses an argument; for an argument that is not JSON.
+            MelliteError: if it does not answer, or answers with another error.
         """
         known = _text("name", name)
         texts = {_text("name", key): _argument(key, value) for key, value in arguments.items()}
@@ -175,11 +175,11 @@ class Connection:
         return tuple([Message(each.role, (part_of(each.content),)) for each in answer.messages])
 
     async def resource(self, uri: str) -> tuple[Text | Media, ...]:
-        """Read a resource: one part, or those of all that is below it.
+        """Read a resource: one part, or the parts of everything below it.
 
         Raises:
-            InvalidRequest: if the server has none of this URI.
-            MelliteError: if it does not answer, or with another error.
+            InvalidRequest: if the server has no resource with this URI.
+            MelliteError: if it does not answer, or answers with another error.
         """
         known = _text("uri", uri)
         answer = await self._ask(lambda client: client.read_resource(known), f"resource {uri!r:.200}")

@@ -30,7 +30,7 @@ class PromptArgument:
 
 @frozen
 class Prompt:
-    """A prompt that a server has ready; ``await connection.prompt(name, ...)`` fills it in.
+    """A prompt that a server offers; ``await connection.prompt(name, ...)`` fills it in.
 
     Example:
         >>> Prompt("review", arguments=(PromptArgument("code", required=True),)).arguments[0].name
@@ -47,11 +47,11 @@ class Resource:
     """A resource of a server; ``await connection.resource(uri)`` reads it.
 
     Args:
-        uri: what it is read by.
+        uri: the URI to read it by.
         name: its name for people and models.
         description: what is in it.
-        media_type: its MIME type, where the server says so.
-        size: its size in bytes, where the server says so.
+        media_type: its MIME type, if the server says.
+        size: its size in bytes, if the server says.
 
     Example:
         >>> Resource("file:///notes.txt", "notes").uri

@@ -25,18 +25,17 @@ __all__ = ["serve"]
 
 
 async def serve(tools: Iterable[Tool[..., Any] | Callable[..., Any]], *, name: str = "mellite") -> None:
-    """Serve tools to the MCP client that started this program, until that closes stdin.
+    """Serve tools to the MCP client that started this program, until it closes stdin.
 
-    What a tool raises, arguments that do not fit and unknown names are told to the client, as the errors of the call.
-    Functions that are not async run in threads. Meanwhile stdout belongs to the client: what else is printed there goes
-    to stderr.
+    Exceptions of tools, arguments that do not fit and unknown names are reported to the client as errors of the call.
+    Sync functions run in threads. Meanwhile stdout belongs to the client: anything else printed there goes to stderr.
 
     Args:
         tools: tools, or functions to make tools of.
         name: what the server calls itself.
 
     Raises:
-        InvalidRequest: for what is not a tool, or has nothing to run, and for two tools of one name.
+        InvalidRequest: for anything that is not a tool or has no function to run, and for two tools of one name.
         MissingExtra: if the mcp package is not installed.
     """
     ending = _Ending()

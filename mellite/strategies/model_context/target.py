@@ -54,7 +54,7 @@ def target_of(
     """Read what is to be connected to.
 
     Raises:
-        InvalidRequest: for what is neither a command nor a URL, and for options that do not go with it.
+        InvalidRequest: for anything but a command or a URL, and for options that do not apply to it.
         InvalidCredential: for a header with a key that cannot be sent.
     """
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:

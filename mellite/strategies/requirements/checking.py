@@ -48,7 +48,7 @@ async def check(
         context: the messages for checks that take a context; by default those before the one that the thunk answers.
 
     Raises:
-        InvalidRequest: if `subject` is not an output, or an element of `requirements` no requirement.
+        InvalidRequest: if `subject` is not an output, or an element of `requirements` is not a requirement.
 
     Example:
         >>> import anyio
@@ -64,7 +64,7 @@ async def check(
 
 
 def as_requirements(requirements: Iterable[Requirement | Check] | None) -> tuple[Requirement, ...]:
-    """Return what a caller wrote as requirements; a function becomes a requirement named after it.
+    """Return a caller's requirements as `Requirement` objects; a function becomes one named after it.
 
     Raises:
         InvalidRequest: for anything else. A str is not a requirement: there is nothing to check it with.

@@ -207,11 +207,11 @@ class Requirement:
 
 
 def custom(function: Check, description: str | None = None, *, timeout: float | None = None) -> Requirement:
-    """Make a requirement of a function of the thunk, and maybe the context.
+    """Make a requirement from a function of the thunk and, optionally, the context.
 
     Args:
         function: the check; see `Requirement`.
-        description: the demand in words; by default the name of the function.
+        description: the requirement in words; by default the name of the function.
         timeout: the longest that an async check may take, in seconds.
 
     Raises:

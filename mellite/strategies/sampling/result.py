@@ -29,7 +29,7 @@ class SamplingResult(Pictured, Generic[T]):
     """The result of a strategy. Truthy on success.
 
     Args:
-        winner: the thunk that was chosen; without success, the one that came closest.
+        winner: the chosen thunk; without success, the one that came closest.
         success: whether the winner passed every check. Look at this before you use `value`.
         samples: every copy that was sent, in the order of the lineage, whichever finished first.
         stop_reason: why no more was generated:
@@ -43,8 +43,8 @@ class SamplingResult(Pictured, Generic[T]):
         requirements: the descriptions of the requirements, in the order of the verdicts.
         duration_ms: how long the sampling took, in ms.
         source: the thunk that was copied. It was not generated itself.
-        error: what `Strategy.sample` would have raised; of results that `mellite.engine.map` gives, else None. Where no
-            sample gave an answer, the winner is the last sample, and without any the source.
+        error: what `Strategy.sample` would have raised; None except in results of `mellite.engine.map`. If no sample
+            has an answer, the winner is the last sample, or the source if there is none.
     """
 
     winner: ModelOutputThunk[T]
@@ -74,7 +74,7 @@ class SamplingResult(Pictured, Generic[T]):
 
     @property
     def errors(self) -> tuple[Exception, ...]:
-        """The errors of the samples, in their order: of generations, and of your own checks and scores."""
+        """The errors of the samples, in order: of generations, and of your own checks and scores."""
         return tuple([error for sample in self.samples for error in sample.errors])
 
     @property
@@ -97,11 +97,11 @@ class SamplingResult(Pictured, Generic[T]):
 
     @property
     def unmetered(self) -> int:
-        """The number of generations that ended before their provider reported what they used; `usage` lacks them."""
+        """The number of generations that ended before their provider reported usage; `usage` lacks them."""
         return spent_on(paid(self.samples), priced=False).unmetered
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as values that JSON knows; costs are exact, as str."""
+        """Return the result as JSON-compatible values; costs are exact, as str."""
         index = next((at for at, sample in enumerate(self.samples) if sample.thunk is self.winner), None)
         spent = spent_on(paid(self.samples))
         return {

@@ -48,7 +48,7 @@ class Sample(Generic[T]):
         score: the score given by the strategy: that of `BestOfN`; in `MajorityVote`, the votes for the answer; in
             `MinimumBayesRisk`, the mean similarity to the other answers; None in other strategies.
         verdict: the verdict of the requirement that gave the score, if one did.
-        checked: whether the answer was checked. Answers of losers, and steps on the way to an answer, are not.
+        checked: whether the answer was checked. Losing answers, and steps on the way to an answer, are not.
     """
 
     thunk: ModelOutputThunk[T]
@@ -117,7 +117,7 @@ class Sample(Generic[T]):
         return self.thunk.generation.duration_ms
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the sample as values that JSON knows: dict, list, str, int, float, bool and None."""
+        """Return the sample as JSON-compatible values: dict, list, str, int, float, bool and None."""
         about = self.thunk.generation
         return {
             "lineage": list(self.lineage),

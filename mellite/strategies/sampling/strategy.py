@@ -46,7 +46,7 @@ class Strategy:
         deadline: stop after this many seconds, and take the best answer so far.
         check_all: check an answer by all requirements, also when one has failed. With False, an answer that fails one
             check is spared the async ones, such as a judge that has to be paid.
-        inner: the strategy that makes each attempt. Its budgets hold for each of its rounds, those here for all.
+        inner: the strategy that makes each attempt. Its budgets apply to each of its rounds, those here to all.
 
     Raises:
         InvalidRequest: for an argument that makes no sense, such as a negative budget.
@@ -78,8 +78,8 @@ class Strategy:
 
         Args:
             thunk: the thunk to copy, in any state.
-            requirements: the demands on an answer: requirements, or functions of the thunk that return a bool.
-            watch: told of every copy that is sent, and of its outcome.
+            requirements: what an answer must meet: requirements, or functions of the thunk that return a bool.
+            watch: notified of every copy that is sent, and of its outcome.
             progress: show a bar on a terminal, with tokens, cost, rate and time left. It takes the place of `watch`.
 
         Raises:
@@ -107,12 +107,12 @@ class Strategy:
         *,
         watch: Watch | None = None,
     ) -> SamplingResult[T]:
-        """Sample as `sample` does, and return a result also where that raises: with its `error`, and all samples.
+        """Sample as `sample` does, but where that raises return a result with the `error` and all samples.
 
         Args:
             thunk: the thunk to copy, in any state.
-            requirements: the demands on an answer.
-            watch: told of every copy that is sent, and of its outcome.
+            requirements: what an answer must meet.
+            watch: notified of every copy that is sent, and of its outcome.
 
         Raises:
             InvalidRequest: for arguments that make no sense, before anything is sent.
@@ -246,7 +246,7 @@ class Strategy:
         """Check everything that can be checked before anything is sent, and return the requirements.
 
         Raises:
-            InvalidRequest: for what makes no sense.
+            InvalidRequest: for arguments that make no sense.
             SamplingError: if a budget in USD could not be kept.
         """
         if not isinstance(thunk, ModelOutputThunk):

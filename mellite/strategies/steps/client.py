@@ -15,13 +15,13 @@ __all__ = ["AsyncLLMClient", "LLMRequest", "LLMResponse", "LLMUsage"]
 
 @frozen
 class LLMUsage:
-    """The tokens and the US dollars that an answer took.
+    """The tokens and the cost of an answer.
 
     Args:
-        prompt_tokens: all tokens of the prompt, those read from a cache included; 0 if nobody said.
-        completion_tokens: all tokens of the answer, those of its thinking included; 0 if nobody said.
-        total_tokens: both together.
-        cost_usd: None where no price is known.
+        prompt_tokens: all tokens of the prompt, including those read from a cache; 0 if unknown.
+        completion_tokens: all tokens of the answer, including thinking; 0 if unknown.
+        total_tokens: the sum of both.
+        cost_usd: the cost in USD; None if no price is known.
     """
 
     prompt_tokens: int = 0
@@ -37,7 +37,7 @@ class LLMRequest:
     Args:
         provider: as in the step's configuration.
         model: the model's id.
-        prompt: the text, with all values in their places.
+        prompt: the text, with all placeholders filled.
         temperature: None leaves it to the provider.
         top_p: None leaves it to the provider.
         extra: more fields of the request's JSON body.
@@ -57,7 +57,7 @@ class LLMResponse:
 
     Args:
         text: the answer.
-        usage: what it took.
+        usage: the tokens and cost.
         raw: the provider's own answer.
     """
 
@@ -67,10 +67,10 @@ class LLMResponse:
 
 
 class AsyncLLMClient(ABC):
-    """A client that answers steps; a subclass writes `complete`, and is handed to `run_llm_call`.
+    """A client that answers steps: subclass it, write `complete`, and pass an instance to `run_llm_call`.
 
     Attributes:
-        provider_name: says who that is.
+        provider_name: the provider's name.
 
     Example:
         >>> class Parrot(AsyncLLMClient):
@@ -83,4 +83,4 @@ class AsyncLLMClient(ABC):
 
     @abstractmethod
     async def complete(self, req: LLMRequest) -> LLMResponse:
-        """Return the answer to a request: one attempt. An error whose ``retryable`` is true is tried again."""
+        """Make one attempt to answer a request. An error whose ``retryable`` is true is retried."""

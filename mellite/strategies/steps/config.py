@@ -16,16 +16,16 @@ _FOREVER: Final = 1e15
 
 @frozen
 class LLMCallConfig:
-    """The configuration of a step ``ai.llm_call``: whom to ask what, how long and how often.
+    """The configuration of a step ``ai.llm_call``: model, prompt, timeout and retries.
 
     Args:
         provider: any provider of `mellite.backend`, in any case; ``fake`` and ``local`` answer offline.
         model: the model's id.
-        prompt: what to ask; not read where there is a `template`. One of the two is needed.
-        template: what to ask, in place of `prompt`.
-        vars: name -> value, for the places of either, see `apply_vars`; None if there are none.
+        prompt: the prompt; ignored if there is a `template`. One of the two is needed.
+        template: a template, instead of `prompt`.
+        vars: name -> value, for the placeholders of either; see `apply_vars`. None if there are none.
         timeout_ms: how long each attempt may take, in milliseconds; less than 1 counts as 1.
-        max_retries: how often to try again what may pass, and what took too long.
+        max_retries: how often to retry failures that may pass, and timeouts.
         temperature: None leaves it to the provider.
         top_p: None leaves it to the provider.
         extra: more fields of the request's JSON body.

@@ -93,11 +93,11 @@ def _response(thunk: ModelOutputThunk[str]) -> LLMResponse:
 
 @final
 class LLMClientFactory:
-    """Makes the client of a provider by its name."""
+    """A factory of clients by provider name."""
 
     @staticmethod
     def make(provider: str) -> AsyncLLMClient:
-        """Return a client for a provider: ``fake`` and ``local`` answer offline, all others are asked.
+        """Return a client for a provider: ``fake`` and ``local`` answer offline, all others over the network.
 
         Args:
             provider: the name, in any case.

@@ -18,22 +18,21 @@ __all__ = ["JsonLinesRecorder", "PrintRecorder", "Recorder", "SqliteRecorder"]
 
 
 class Recorder:
-    """Records the start and the end of a step. Both methods do nothing; a subclass overrides what it needs.
+    """A base class for recorders of steps. Both methods do nothing; a subclass overrides what it needs.
 
-    A method may be async. One that raises changes nothing for the step, and is logged the first time.
+    A method may be async. If one raises, the step is unaffected, and the error is logged the first time.
 
     Attributes:
-        in_thread: whether the methods wait for files or networks, so that they are called in a thread, and hold no
-            event loop.
+        in_thread: whether the methods wait for files or networks, and so are called in a thread, off the event loop.
     """
 
     in_thread: ClassVar[bool] = False
 
     def record_step_start(self, flow_id: str, step_id: str, payload: Mapping[str, Any] | None = None) -> Any:
-        """Note that a step begins."""
+        """Record that a step begins."""
 
     def record_step_end(self, flow_id: str, step_id: str, status: str, payload: Mapping[str, Any] | None = None) -> Any:
-        """Note that a step is over.
+        """Record that a step has ended.
 
         Args:
             status: ``success`` or ``error``.
@@ -41,7 +40,7 @@ class Recorder:
 
 
 class PrintRecorder(Recorder):
-    """Prints a line for each start and each end."""
+    """A recorder that prints a line for each start and each end of a step."""
 
     def record_step_start(self, flow_id: str, step_id: str, payload: Mapping[str, Any] | None = None) -> None:
         """Print the start."""
@@ -101,16 +100,16 @@ class _FileRecorder(Recorder):
 
 @frozen
 class JsonLinesRecorder(_FileRecorder):
-    """Appends a line of JSON to a file for each start and each end.
+    """A recorder that appends a line of JSON to a file for each start and each end of a step.
 
     A line has ``event`` (``start`` or ``end``), ``time`` (seconds since 1970), ``flow_id``, ``step_id``, ``status``
     (None at the start) and ``payload``. Several processes may write one file.
 
     Args:
-        path: the file; it is made when the first step begins, its folder is not.
+        path: the file, created when the first step begins; its folder must exist.
 
     Raises:
-        InvalidRequest: for what is not a path.
+        InvalidRequest: if `path` is not a path.
     """
 
     def _keep(self, event: str, flow: str, step: str, status: str | None, payload: object) -> None:
@@ -135,16 +134,16 @@ _ROW: Final = "INSERT INTO step_records (time, event, flow_id, step_id, status, 
 
 @frozen
 class SqliteRecorder(_FileRecorder):
-    """Keeps each start and each end in a SQLite file.
+    """A recorder that keeps each start and each end of a step in a SQLite file.
 
-    The view ``steps`` has a row for each step that is over: ``flow_id``, ``step_id``, ``status``, ``payload`` (JSON),
+    The view ``steps`` has a row for each finished step: ``flow_id``, ``step_id``, ``status``, ``payload`` (JSON),
     ``time`` (seconds since 1970); the table ``step_records`` has the starts, too. Several processes may write one file.
 
     Args:
-        path: the file; it is made when the first step begins, its folder is not.
+        path: the file, created when the first step begins; its folder must exist.
 
     Raises:
-        InvalidRequest: for what is not a path.
+        InvalidRequest: if `path` is not a path.
     """
 
     def _keep(self, event: str, flow: str, step: str, status: str | None, payload: object) -> None:

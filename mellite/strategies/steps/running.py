@@ -54,30 +54,30 @@ async def run_llm_call(
     *,
     client: AsyncLLMClient | Backend | None = None,
 ) -> dict[str, Any]:
-    """Ask a model once, as a step of a flow, and return what came of it.
+    """Ask a model once, as a step of a flow, and return the outcome as a payload.
 
-    Every error is a payload and raises nothing: a template without a value, an unknown provider, a timeout. Only
-    cancellation goes through, and then the recorder is told of no end.
+    Every error becomes a payload instead of being raised: a missing value for a template, an unknown provider, a
+    timeout. Only cancellation is raised; the recorder is then told of no end.
 
-    What may pass (see ``retryable`` of `mellite.errors.MelliteError`) and attempts that take too long are tried again,
-    ``max_retries`` times, after the wait that the server asks for, or up to 0.5, 1, 2, then 4 s. Where it asks for more
-    than 60 s the error stands.
+    Failures that may pass (see ``retryable`` of `mellite.errors.MelliteError`) and timeouts are retried ``max_retries``
+    times, after the wait that the server asks for, or up to 0.5, 1, 2, then 4 s. If it asks for more than 60 s, the
+    error stands.
 
     Args:
-        flow_id: names the flow, for the recorder.
-        step_id: names the step in it.
-        cfg: what to do.
-        recorder: is told of the start and the end.
-        client: who is asked instead of ``cfg.provider``: a client of your own, or a backend, whose own rule for
-            retries is off, but not a `mellite.Retry` around it.
+        flow_id: the flow's id, for the recorder.
+        step_id: the step's id in the flow.
+        cfg: the step's configuration.
+        recorder: notified of the start and the end.
+        client: asked instead of ``cfg.provider``: your own client, or a backend. The backend's own retries are off, but
+            not a `mellite.Retry` around it.
 
     Returns:
         ``status`` (``"ok"``), ``text``, ``usage`` (``prompt_tokens``, ``completion_tokens``, ``total_tokens``,
-        ``cost_usd``), ``provider``, ``model``, ``attempts`` and ``duration_ms``; of an error ``status`` (``"error"``),
+        ``cost_usd``), ``provider``, ``model``, ``attempts`` and ``duration_ms``; for an error ``status`` (``"error"``),
         ``reason``, ``provider``, ``model``, ``attempts`` and ``duration_ms``.
 
     Raises:
-        InvalidRequest: if `cfg` or `client` is none.
+        InvalidRequest: if `cfg` is not a configuration, or `client` not a client.
 
     Example:
         >>> import anyio

@@ -15,7 +15,7 @@ class Step:
 
     Args:
         flow_id: names the flow.
-        step_id: names the step in it.
+        step_id: the step's id in the flow.
         config: what the step is to do; None for a step of yours that `TelemetryRecorder` was told of.
     """
 

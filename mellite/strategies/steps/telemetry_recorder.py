@@ -15,10 +15,10 @@ __all__ = ["TelemetryRecorder"]
 
 @final
 class TelemetryRecorder(Recorder):
-    """Writes a span for each step by OpenTelemetry, as `mellite.telemetry` does.
+    """A recorder that writes an OpenTelemetry span for each step, as `mellite.telemetry` does.
 
-    `run_llm_call` has its span without it, and no second one with it: this is for the steps of a flow that are not
-    calls of a model, whose start and end the flow itself records.
+    Use it for steps that are not model calls, whose start and end the flow records itself; `run_llm_call` writes its
+    own span, and no second one with this recorder.
 
     Example:
         >>> recorder = TelemetryRecorder()

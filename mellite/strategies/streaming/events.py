@@ -122,7 +122,7 @@ class RetryEvent(_Event):
     """An attempt failed, and the next one begins, with a new text.
 
     Args:
-        failures: the failures of the attempt before.
+        failures: the failures of the previous attempt.
         attempt: the number of the attempt that begins.
     """
 
@@ -133,7 +133,7 @@ class RetryEvent(_Event):
 
 @frozen
 class ErrorEvent(_Event):
-    """A generation went wrong: it broke off, or its answer does not parse as the output type."""
+    """A failed generation: it broke off, or its answer does not parse as the output type."""
 
     type = "error"
     error: Exception

@@ -111,9 +111,9 @@ class ValidatedStream(AsyncIterator[Chunk], Generic[T]):
 
     @property
     def unmetered(self) -> int:
-        """The number of generations that ended before their provider reported what they used; `usage` lacks them.
+        """The number of generations that ended before their provider reported usage; `usage` lacks them.
 
-        A generation that is stopped often ends so.
+        This is common for stopped generations.
         """
         return spent_on(self.thunks, priced=False).unmetered
 
@@ -141,7 +141,7 @@ class ValidatedStream(AsyncIterator[Chunk], Generic[T]):
         """Return the parsed answer that met all requirements.
 
         Raises:
-            StreamRejected: if there is none. Its ``errors`` are what your own checks raised; the first is its cause.
+            StreamRejected: if none did. Its ``errors`` are what your own checks raised; the first is its cause.
             MelliteError: the error of the last generation, if that was the reason.
             InvalidRequest: if the stream has not ended.
         """
@@ -228,8 +228,8 @@ class ValidatedStream(AsyncIterator[Chunk], Generic[T]):
     def events(self) -> StreamEvents:
         """Return an iterator over everything that happens, as typed events; the last is a `CompletedEvent`.
 
-        Both iterators read the same stream: a chunk that one has taken does not come again from the other. A generation
-        that fails is an `ErrorEvent`; nothing is raised.
+        Both iterators read the same stream: a chunk that one has taken is not repeated by the other. A failed
+        generation is an `ErrorEvent`; nothing is raised.
         """
         self._outlet.detailed = True
         return StreamEvents(self, self._next)
@@ -317,7 +317,7 @@ class StreamEvents(AsyncIterator[StreamEvent]):
         return ChunkEvent(item, attempt=self._stream.attempts) if isinstance(item, Chunk) else item
 
     async def aclose(self) -> None:
-        """Give nothing more; the stream itself ends with its block."""
+        """Yield nothing more; the stream itself ends with its block."""
         self._over = True
 
 

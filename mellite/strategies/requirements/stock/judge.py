@@ -57,7 +57,7 @@ def judge(
 
     Args:
         backend: the judge: a backend, or its name as in ``openai:gpt-4o-mini``.
-        requirement: the demand, in words.
+        requirement: the requirement, in words.
         at_least: the lowest score that passes, from 0 to 1; by default the model's yes or no decides.
         instructions: the judge's system prompt; None for the stock one.
         streaming: also judge each chunk while the answer streams, in view of the text before it. Costs one call for

@@ -256,7 +256,7 @@ class _MatchAppears(_Pattern):
 
 
 def one_of(options: Sequence[str], *, ignore_case: bool = False) -> Requirement:
-    """Require one of these answers, white space around it aside. A stream that can become none of them fails at once.
+    """Require one of these answers, ignoring outer white space. A stream that can become none of them fails at once.
 
     Raises:
         InvalidRequest: if `options` is empty, or has an empty text.
