@@ -24,7 +24,7 @@ class Recorder(Protocol):
         ...
 
     def whole(self, take: Take, response: HttpResponse, most: int) -> bytes | None:
-        """Take the rest of an answer that has fully arrived, and store it; None if it has not, or storing would wait."""
+        """Take and store the rest of an answer that has fully arrived; None if it has not, or storing would wait."""
         ...
 
     def store_now(self, take: Take) -> None:

@@ -247,7 +247,7 @@ class RecordTransport:
             self._turnstile.leave()
 
     def whole(self, take: Take, response: HttpResponse, most: int) -> bytes | None:
-        """Take the rest of an answer that has fully arrived, and store it; None if it has not, or storing would wait."""
+        """Take and store the rest of an answer that has fully arrived; None if it has not, or storing would wait."""
         most = min(most, _SMALL - take.size)
         if not self._quick or most <= 0 or not self._turnstile.enters_at_once():
             return None
