@@ -1,4 +1,4 @@
-"""What can go wrong: every error that mellite raises."""
+"""Every error that mellite raises."""
 
 from .values import errors as _room
 from .values.errors import *  # noqa: F403 - all that the room offers

@@ -1,4 +1,4 @@
-"""What a model says while it speaks: the events of a generation."""
+"""The events of a generation, as they arrive."""
 
 from .values import events as _room
 from .values.events import *  # noqa: F403 - all that the room offers

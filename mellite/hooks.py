@@ -1,4 +1,4 @@
-"""Hooks: functions that are called before, after and around generations, tools, runs and what is made of them."""
+"""Hooks: functions called before, after and around generations, tools, runs, samplings, validations and steps."""
 
 from .backends.wrappers import hooks as _room
 from .backends.wrappers.hooks import *  # noqa: F403 - all that the room offers

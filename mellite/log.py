@@ -1,4 +1,4 @@
-"""The log: every thunk, run and step that settles, in a SQLite file; on by `to`, or by ``MELLITE_LOG_DB=FILE``."""
+"""A log of every thunk, run and step that settles, in a SQLite file; turned on by `to`, or ``MELLITE_LOG_DB=FILE``."""
 
 from .archive.log import keeping as _room
 from .archive.log.keeping import *  # noqa: F403 - all that the room offers

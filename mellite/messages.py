@@ -1,4 +1,4 @@
-"""What is said to a model and by it: messages and their parts."""
+"""Messages to and from a model, and their parts."""
 
 from .values import messages as _room
 from .values.messages import *  # noqa: F403 - all that the room offers

@@ -1,4 +1,4 @@
-"""What is asked of a model: a request, its options, its tools."""
+"""A request to a model, its options and its tools."""
 
 from .values import request as _room
 from .values.request import *  # noqa: F403 - all that the room offers

@@ -1,4 +1,4 @@
-"""What an answer must be: requirements, checked at the end or while it streams."""
+"""Requirements on an answer, checked at the end or while it streams."""
 
 from .strategies import requirements as _room
 from .strategies.requirements import *  # noqa: F403 - all that the room offers

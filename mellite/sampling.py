@@ -1,4 +1,4 @@
-"""Strategies: several answers to one request, and which of them is taken."""
+"""Sampling strategies: ways to get several answers to one request and choose one."""
 
 from .strategies import sampling as _room
 from .strategies.sampling import *  # noqa: F403 - all that the room offers

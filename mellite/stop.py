@@ -1,4 +1,4 @@
-"""When a run stops before the model has answered: conditions for ``stop_when``, joined by ``|`` and ``&``."""
+"""Conditions that stop a run before the model has answered, for ``stop_when``; joined by ``|`` and ``&``."""
 
 from .strategies.agent import stopping as _room
 from .strategies.agent.stopping import *  # noqa: F403 - all that the room offers

@@ -1,4 +1,4 @@
-"""Streams that are checked while they come."""
+"""Streams that are validated while they arrive."""
 
 from .strategies import streaming as _room
 from .strategies.streaming import *  # noqa: F403 - all that the room offers

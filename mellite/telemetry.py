@@ -1,4 +1,4 @@
-"""Traces and metrics by OpenTelemetry: on where the program has set a provider, until `off` is called."""
+"""OpenTelemetry traces and metrics: on if the program has set a provider, until `off` is called."""
 
 from .backends.wrappers import telemetry as _room
 from .backends.wrappers.telemetry import *  # noqa: F403 - all that the room offers

@@ -1,4 +1,4 @@
-"""Recorded traffic: text cassettes and HTTP cassettes, replaying and matching them; no vendor, no thunk."""
+"""Recorded traffic: recording, matching and replaying text cassettes and HTTP cassettes; no vendor, no thunk."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ _LIVE: Final = (
     click.option("--temperature", type=float, help="The temperature, if not the provider's default."),
     click.option("--max-tokens", type=int, help="The longest answer, in tokens."),
     click.option("--base-url", metavar="URL", help="Ask another server; no key of the environment is sent there."),
-    click.option("--retries", type=int, help="How often to retry what may pass; 2 unless given, 0 for never."),
-    click.option("--timeout", type=float, metavar="SECONDS", help="The longest that an answer may take, in all."),
+    click.option("--retries", type=int, help="How often to retry failures that may pass; 2 unless given, 0 for never."),
+    click.option("--timeout", type=float, metavar="SECONDS", help="The longest an answer may take in total."),
 )
 _NAMES: Final = (
     "model", "system", "named", "temperature", "max_tokens", "base_url", "retries", "timeout", "cassette_dir"

@@ -31,10 +31,10 @@ _column = click.option("--column", metavar="NAME", help="The column that is the 
 
 @click.group("batch")
 def batch_group() -> None:
-    """Ask in batches, at half the price: answers come within hours.
+    """Ask in batches, at half the price; answers come within hours.
 
-    DIR is the directory of a journal, which keeps the batches, and their answers once they are fetched. Keys are those
-    of the environment.
+    DIR is the directory of a journal, which keeps the batches, and their answers once fetched. Keys are read from the
+    environment.
     """
 
 

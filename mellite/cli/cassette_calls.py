@@ -34,8 +34,8 @@ _MOST_NAMES: Final = 20
 def show(*, file: str, number: str | None, bodies: bool, as_json: bool) -> None:
     """Show what is in FILE, call by call, or only call NUMBER.
 
-    NUMBER is one that is printed: 0 is the first interaction. Of several calls over one WebSocket, 3.0 is the first of
-    interaction 3, and 3 all of them. What looks like a secret is not shown.
+    NUMBER is as printed: 0 is the first interaction. If interaction 3 is a WebSocket with several calls, 3.0 is the
+    first of them, and 3 all. Likely secrets are not shown.
     """
     from ..archive.entries import entries_below
 

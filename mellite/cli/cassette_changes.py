@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["convert", "scrub", "verify"]
 
 ALLOWED = click.option(
-    "--allow", "allowed", multiple=True, metavar="TEXT", help="Not a secret, though it looks like one; repeatable."
+    "--allow", "allowed", multiple=True, metavar="TEXT", help="A text that looks like a secret but is not; repeatable."
 )
 
 #: The tools whose recordings can be converted.
@@ -39,8 +39,7 @@ def verify(*, paths: tuple[str, ...], allowed: tuple[str, ...], as_json: bool) -
     """Check cassettes before they are committed.
 
     Without an argument, those in ./cassettes and in the folders of that name below ./tests. Looks for secrets, damaged
-    files, unknown versions, files that nothing reads, and recordings that were not ended. Exits with 1 if something is
-    wrong.
+    files, unknown versions, files that nothing reads, and unfinished recordings. Exits with 1 if something is wrong.
     """
     from ..cassettes.audit import Audit
     from ..cassettes.secrets.scan import SecretScan
@@ -83,7 +82,7 @@ def verify(*, paths: tuple[str, ...], allowed: tuple[str, ...], as_json: bool) -
     "--compression",
     type=click.Choice(["gzip", "lz4", "none"]),
     default="none",
-    help="How files in a folder are compressed; for one file, its ending says it.",
+    help="How files in a folder are compressed; for one file, its ending decides.",
 )
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @AS_JSON
@@ -100,7 +99,7 @@ def convert(
     """Convert recordings of other tools, and text to HTTP and back.
 
     TARGET is a file that ends in .json, .json.gz or .json.lz4, or a folder; without it, the folder of SOURCE. Text
-    cassettes are compressed where they are. What could not be kept is said on standard error. Exits with 1 if something
+    cassettes are compressed in place. What could not be kept is reported on standard error. Exits with 1 if something
     could not be converted; the rest is.
     """
     from ..archive.convert import convert as converted
@@ -137,11 +136,11 @@ def convert(
 @ALLOWED
 @AS_JSON
 def scrub(*, paths: tuple[str, ...], check: bool, allowed: tuple[str, ...], as_json: bool) -> None:
-    """Take secrets out of cassettes, in place.
+    """Remove secrets from cassettes, in place.
 
-    Some cannot be taken out: those in bytes with checksums, in base64, in the prompt of a text cassette (which its key
-    is made of), and those split over several events. Record such a cassette anew. Exits with 1 if secrets remain, or a
-    file cannot be read.
+    Some cannot be removed: those in bytes with checksums, in base64, in the prompt of a text cassette (which its key is
+    made from), or split over several events. Record such a cassette anew. Exits with 1 if secrets remain, or a file
+    cannot be read.
     """
     from ..cassettes.scrub_files import scrub_files
     from ..cassettes.secrets.scan import SecretScan

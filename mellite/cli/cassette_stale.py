@@ -51,9 +51,9 @@ def stale(ctx: click.Context, *, paths: tuple[str, ...], as_json: bool) -> None:
     """List the requests of tests that differ from their recordings.
 
     Runs the tests offline. A PATH is a test, or a cassette or a folder of cassettes that the list is limited to. A
-    request that differs gets the answer of the nearest recorded call, so that the test goes on; nothing is sent or
-    written. The cost of recording anew is estimated by what the nearest call used. What the tests print goes to
-    standard error. Exits with 1 if a request differs, and as pytest does if that could not run.
+    request that differs gets the answer of the nearest recorded call, so that the test continues; nothing is sent or
+    written. The cost of recording anew is estimated from the nearest call's usage. Output of the tests goes to standard
+    error. Exits with 1 if a request differs, and with pytest's code if it could not run.
     """
     tests = [path for path in paths if _is_of_tests(path)]
     cassettes = [path for path in paths if path not in tests]

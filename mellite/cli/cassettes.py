@@ -89,8 +89,8 @@ def ls(*, paths: tuple[str, ...], as_json: bool) -> None:
     """List cassettes in files and folders.
 
     Without an argument, in ./cassettes and in the folders of that name below ./tests. One line each: the file, its
-    format, how many calls it holds, who was asked, its bytes, and the first question. Exits with 1 if one of them
-    cannot be read.
+    format, its number of calls, the models asked, its bytes, and the first question. Exits with 1 if one of them cannot
+    be read.
     """
     from ..cassettes.audit import is_to_be_told
     from ..cassettes.files.find import find_cassettes
@@ -170,8 +170,8 @@ def stats(*, paths: tuple[str, ...], as_json: bool) -> None:
     """Add up calls, tokens and cost, by provider and model.
 
     Without an argument, in ./cassettes and in the folders of that name below ./tests. The last line is the sum. Costs
-    are by the price list in use (see mellite prices); "+n" says of how many calls the cost is not known. Exits with 1
-    if a cassette could not be read; the others are added up.
+    are by the price list in use (see mellite prices); "+n" is the number of calls of unknown cost. Exits with 1 if a
+    cassette could not be read; the others are added up.
     """
     from ..archive.entries import entries_below
     from ..archive.tally import tally

@@ -45,8 +45,8 @@ class _Answer(NamedTuple):
 def check(*, cassette: str, requires: tuple[str, ...], as_json: bool) -> None:
     """Judge every answer in CASSETTE by requirements.
 
-    CASSETTE is an HTTP cassette, a text cassette, or a folder of them. Nothing is generated, and what looks like a
-    secret is not shown. Exits with 1 if an answer does not meet a requirement, or cannot be read.
+    CASSETTE is an HTTP cassette, a text cassette, or a folder of them. Nothing is generated, and likely secrets are not
+    shown. Exits with 1 if an answer does not meet a requirement, or cannot be read.
     """
     from ..cassettes.scrub import scrub_value
     from ..cassettes.secrets.scan import SecretScan

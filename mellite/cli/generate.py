@@ -72,8 +72,7 @@ def generate(
 ) -> None:
     """Ask PROMPT, and print the answer.
 
-    What is piped in stands before PROMPT; "-" is standard input alone. Ctrl-C prints what has arrived, and exits with
-    130.
+    Piped input is put before PROMPT; "-" is standard input alone. Ctrl-C prints what has arrived, and exits with 130.
     """
     if as_json and markdown:
         msg = "--json and --markdown do not go together"

@@ -43,7 +43,7 @@ def journal() -> None:
 def ls(*, directory: str, as_json: bool) -> None:
     """List the journals below DIR.
 
-    One line each: when it was begun, its calls and tokens, and how many calls wait for `mellite journal resolve`.
+    One line each: its start, its calls and tokens, and how many calls wait for `mellite journal resolve`.
     """
     with errors_shown():
         rows = [_summary(records) for records in _journals_below(directory)]
@@ -100,7 +100,7 @@ def _tokens(call: Record) -> tuple[int, int] | None:
 def tree(*, directory: str, as_json: bool) -> None:
     """Show which of the journals below DIR are forks of which.
 
-    A fork says from which call on it differs.
+    For a fork, shows the call from which it differs.
     """
     with errors_shown():
         found = list(_journals_below(directory))
@@ -139,8 +139,8 @@ def _print_family(children: dict[str | None, list[Records]], parent: str | None,
 def diff(*, left: str, right: str, as_json: bool, markdown: bool, fail_on: tuple[Wanted, ...]) -> None:
     """Compare two journals, call by call.
 
-    Calls of models and of tools are compared, by the numbers that `mellite journal show` prints. Exits with 1 if the
-    journals differ.
+    Model and tool calls are compared, by the numbers that `mellite journal show` prints. Exits with 1 if the journals
+    differ.
     """
     from ..archive.compare import compare_journals
 
@@ -283,10 +283,9 @@ def _print_block(name: str, value: Json) -> None:
 @click.argument("path", type=_DIRECTORY, metavar="JOURNAL")
 @AS_JSON
 def resume_info(*, path: str, as_json: bool) -> None:
-    """Show what a program will replay if it is started again.
+    """Show what a program will replay when restarted.
 
-    Lists the calls in JOURNAL that replay, those that are asked anew, and those that wait for `mellite journal
-    resolve`.
+    Lists the calls in JOURNAL to replay, those to be made anew, and those that wait for `mellite journal resolve`.
     """
     from ..archive.journal.records import read_journal
     from ..archive.journal.replaying import replays_of
@@ -324,13 +323,13 @@ def resume_info(*, path: str, as_json: bool) -> None:
 )
 @click.argument("path", type=_DIRECTORY, metavar="JOURNAL")
 @click.argument("call_id", metavar="CALL_ID")
-@click.option("--result", metavar="JSON", help="The call was done: its result, with which the run goes on.")
+@click.option("--result", metavar="JSON", help="The call was done: its result, to continue the run with.")
 @click.option("--again", is_flag=True, help="The call was not done: run it once more.")
 @AS_JSON
 def resolve(*, path: str, call_id: str, result: str | None, again: bool, as_json: bool) -> None:
     """Settle a call whose outcome is unknown.
 
-    CALL_ID is a call of a tool that must run once only, and during which the process died.
+    CALL_ID is a run-once tool call during which the process died.
     """
     from ..archive.journal.book import Book
     from ..archive.journal.file import JournalFile, read_head

@@ -53,7 +53,7 @@ class _OfLog(click.Command):
 def log() -> None:
     """Look into a log of calls.
 
-    `mellite.log.to` and the variable MELLITE_LOG_DB have calls written into a log.
+    `mellite.log.to` and the variable MELLITE_LOG_DB write calls to a log.
     """
 
 
@@ -105,7 +105,7 @@ def ls(*, count: int, db: str | None, as_json: bool) -> None:
 def search(*, word: str, count: int, db: str | None, as_json: bool) -> None:
     """List the newest calls that contain WORD.
 
-    WORD is looked for in prompt, answer, thinking and error. Exits with 1 if there are none.
+    WORD is searched for in prompt, answer, thinking and error. Exits with 1 if there are none.
     """
     with _opened(db) as log:
         found = log.search(word, count)
@@ -115,13 +115,13 @@ def search(*, word: str, count: int, db: str | None, as_json: bool) -> None:
 
 @log.command(cls=_OfLog, epilog=examples("mellite log tail --follow --db calls.db"))
 @click.option("-n", "--count", type=click.IntRange(min=0), default=10, show_default=True, help="How many calls.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with each new call.")
+@click.option("-f", "--follow", is_flag=True, help="Continue with each new call.")
 @_DB
 @_AS_JSON
 def tail(*, count: int, follow: bool, db: str | None, as_json: bool) -> None:
     """Print the newest calls, the newest last.
 
-    With --follow each new call as well, until Ctrl-C.
+    With --follow, also each new call, until Ctrl-C.
     """
     with _opened(db) as log:
         if not follow:
@@ -140,7 +140,7 @@ def tail(*, count: int, follow: bool, db: str | None, as_json: bool) -> None:
 @_DB
 @_AS_JSON
 def show(*, id: str, db: str | None, as_json: bool) -> None:
-    """Print all that is known of one call, or of a run.
+    """Print everything known of one call, or of a run.
 
     ID is the beginning of its id. Exits with 1 if there is none.
     """
@@ -184,7 +184,7 @@ def stats(*, db: str | None, as_json: bool) -> None:
 @_DB
 @_AS_JSON
 def export(*, db: str | None, as_json: bool) -> None:
-    """Print all that is known of every call, as JSON lines.
+    """Print everything known of each call, as JSON lines.
 
     The oldest call comes first.
     """

@@ -68,7 +68,7 @@ _EVERY: Final = 1.0
 )
 @click.option("--rpm", type=ABOVE_0, metavar="N", help="The most requests a minute.")
 @click.option("--tpm", type=ABOVE_0, metavar="N", help="The most tokens a minute.")
-@click.option("--max-usd", type=FROM_0, metavar="USD", help="Begin no more calls once so much is spent.")
+@click.option("--max-usd", type=FROM_0, metavar="USD", help="Begin no more calls once this much is spent.")
 @click.option("--journal", metavar="DIR", help="Keep each answer in DIR; a second run asks only what is missing there.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows.")
 @click.option("--json", "as_json", is_flag=True, help="Print the progress as JSON lines.")
@@ -77,8 +77,8 @@ def map_command(*, file: str, asking: Asking, **given: Any) -> None:
 
     FILE is .csv, .jsonl or .parquet; "-" is JSON lines on standard input. A row of --out is the row of FILE and text,
     error_type, error, model, finish_reason, input_tokens, output_tokens, cost_usd and duration_ms; a column of FILE
-    with such a name becomes input_text and so on. The file is there once all rows have settled. Exits with 1 if some
-    rows failed, 3 if the budget is spent, 130 on Ctrl-C, 143 on SIGTERM; what has settled by then is written.
+    with such a name becomes input_text and so on. The file is written once all rows have settled. Exits with 1 if some
+    rows failed, 3 if the budget is spent, 130 on Ctrl-C, 143 on SIGTERM; rows settled by then are written.
     """
     with errors_shown(), terminable():
         code = _Mapping(file, asking, given).run()

@@ -36,7 +36,7 @@ UNIT = "USD per million tokens"
 def prices(*, model: str, as_json: bool, file: str | None) -> None:
     """Print what MODEL costs.
 
-    PROVIDER:MODEL is the price at one provider, MODEL alone that at every provider that has it. Exits with 1 if no
+    PROVIDER:MODEL gives the price at one provider, MODEL alone that at each provider that has it. Exits with 1 if no
     price is known.
     """
     from ..values.prices.pricelist import prices as price_list

@@ -56,10 +56,12 @@ STRATEGIES: Final = {
 )
 @MODEL
 @click.option("--temperature", type=float, help="The temperature, if not the provider's default.")
-@click.option("--concurrency", type=int, help="How many to ask at the same time; 1, or all for those that count.")
+@click.option(
+    "--concurrency", type=int, help="How many to ask at once; by default 1, or all for strategies that compare answers."
+)
 @click.option("--max-tokens", type=int, help="Stop when all answers together have used this many tokens.")
 @click.option("--max-usd", metavar="USD", help="Stop when all answers together have cost this much.")
-@click.option("--deadline", type=float, metavar="SECONDS", help="Stop after this time, with the best there is.")
+@click.option("--deadline", type=float, metavar="SECONDS", help="Stop after this time, with the best answer so far.")
 @click.option("--progress", is_flag=True, help="Show a bar while it runs, on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every sample.")
 @CASSETTE_DIR

@@ -58,7 +58,7 @@ class _WithCommand(click.Command):
     metavar="KIND:RATE",
     help="Make answers fail: an HTTP status, cut, reset, stall or slow, and the share: 429:0.1; repeatable.",
 )
-@click.option("--seed", type=int, default=0, help="Draw the same faults again.")
+@click.option("--seed", type=int, default=0, help="The seed of the faults: draws the same ones again.")
 @click.option(
     "--speed",
     default="instant",
@@ -77,7 +77,7 @@ class _WithCommand(click.Command):
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="Drop a client whose request has half a head, or a body that pauses, for so long.",
+    help="Drop a client whose request head or body does not go on for this long.",
 )
 @click.option(
     "--send-timeout",
@@ -85,7 +85,7 @@ class _WithCommand(click.Command):
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="Drop a client that takes nothing of its answer for so long.",
+    help="Drop a client that reads nothing of its answer for this long.",
 )
 @click.option("--env", "form", metavar="[=FORM]", help="Print the variables that clients need: shell, dotenv or json.")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each request.")
@@ -108,8 +108,9 @@ def serve(  # noqa: PLR0917 - click gives the options by name
     """Serve recorded or live answers to the clients of any vendor.
 
     These are the clients of OpenAI, Anthropic, Google, Amazon Bedrock, Cohere and Ollama. SOURCE is a cassette, or a
-    model to ask: fake:echo, openai:gpt-4o. Without it, requests go on to the providers themselves. What follows "--" is
-    a command to run with the variables set that its clients need; mellite exits as it does. Else Ctrl-C ends mellite.
+    model to ask: fake:echo, openai:gpt-4o. Without it, requests are passed on to the providers. After "--" comes a
+    command to run with the variables that its clients need; mellite exits with its code. Without one, Ctrl-C ends
+    mellite.
     """
     from ..server.client_variables import FORMS, printed
     from ..server.running import Settings, run

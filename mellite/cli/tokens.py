@@ -15,12 +15,12 @@ __all__ = ["tokens"]
     epilog=examples('mellite tokens "The sky is blue."', "mellite tokens -m gpt-4o - <prompt.txt"),
 )
 @click.argument("text")
-@click.option("-m", "--model", metavar="MODEL", help="Whose tokens: a model, with or without its provider.")
+@click.option("-m", "--model", metavar="MODEL", help="The model whose tokens to count, with or without its provider.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def tokens(*, text: str, model: str | None, as_json: bool) -> None:
     """Count the tokens of TEXT; "-" reads it from standard input.
 
-    An estimate says so on standard error.
+    Whether it is an estimate is said on standard error.
     """
     from ..values.tokens import count_tokens
 

@@ -38,7 +38,7 @@ def view(source: str | None, port: int, file: str | None, no_open: bool, as_json
 
     SOURCE is a cassette, a folder of cassettes, the directory of a journal, or a log. Without SOURCE, the log that
     MELLITE_LOG_DB names is shown, or else ./cassettes. Only this machine can reach the page, and its address is secret.
-    Ctrl-C ends the command. --html writes one file that needs no server: for an artifact of CI, or a pull request.
+    Ctrl-C ends the command. --html writes one file that needs no server, for a CI artifact or a pull request.
     """
     from ..viewer.sources import named_or_default
 

@@ -1,4 +1,4 @@
-"""Many thunks at once, on this machine or on many: `map` settles them all, in bounded memory, and gives each back.
+"""Many thunks at once, on this machine or on many: `map` settles them all, in bounded memory, and yields each.
 
 How it is put together, for whoever writes another engine. Its parts know nothing of each other:
 

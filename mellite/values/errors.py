@@ -120,7 +120,7 @@ class RequestError(MelliteError):
 
 
 class InvalidRequest(RequestError):
-    """The request is malformed; ``parameter`` names the offending part where it is known."""
+    """The request is malformed; ``parameter`` names the offending part, if known."""
 
     parameter: str | None = None
 
@@ -158,7 +158,7 @@ class AuthenticationError(ProviderError):
 class RateLimited(ProviderError):
     """Too many requests for now; ``retry_after`` says how long to wait, in seconds, if the provider did.
 
-    ``rate_limits`` has what the headers say of limits, as in ``{"tokens": {"limit": "60000", "remaining": "0"}}``.
+    ``rate_limits`` has the limits named in the headers, as in ``{"tokens": {"limit": "60000", "remaining": "0"}}``.
     """
 
     default_retryable = True
@@ -190,7 +190,7 @@ class BatchFailed(ProviderError):
 
 
 class TransportError(MelliteError):
-    """The bytes did not get through."""
+    """The bytes of a request or answer did not get through."""
 
 
 class ConnectError(TransportError):
@@ -202,8 +202,8 @@ class ConnectError(TransportError):
 class ConnectionLost(TransportError):
     """The connection broke before the answer was complete.
 
-    ``ending`` says how, where it is known: ``cut`` if the other side closed it in good order too early, as in a body
-    without its last chunk, or ``reset`` if it failed.
+    ``ending`` says how, if known: ``cut`` if the other side closed it cleanly but too early, as in a body without its
+    last chunk, or ``reset`` if it failed.
     """
 
     default_retryable = True
@@ -223,7 +223,7 @@ class IdleTimeout(TransportError):
 
 
 class TotalTimeout(TransportError):
-    """The answer was not complete in the time given for all of it."""
+    """The answer was not complete within the total time allowed."""
 
 
 class InvalidProviderOutput(MelliteError):
@@ -237,14 +237,14 @@ class IncompleteStream(InvalidProviderOutput):
 
 
 class OutputTooLarge(InvalidProviderOutput):
-    """An answer has more bytes or more values of JSON than it may have: ``max_answer_bytes``, ``max_answer_values``."""
+    """An answer has more bytes or more JSON values than allowed: ``max_answer_bytes``, ``max_answer_values``."""
 
 
 class OutputValidationError(MelliteError):
-    """The answer is complete but does not fit the output type that was asked for.
+    """The answer is complete but does not match the requested output type.
 
-    ``path`` says where it does not, as in ``$.items[2].price``, and ``value`` holds what stands there; ``partial`` is
-    the whole text.
+    ``path`` says where it does not, as in ``$.items[2].price``, and ``value`` is the value there; ``partial`` is the
+    whole text.
     """
 
     path: str | None = None
@@ -266,10 +266,9 @@ class ToolFailure(MelliteError):
 
 
 class ToolDefect(MelliteError):
-    """A tool raised something that it did not mean for the model, so that the run failed; that is ``__cause__``.
+    """A tool raised an exception not meant for the model, so the run failed; the exception is ``__cause__``.
 
-    ``tool`` is its name, ``arguments`` what it was called with, without what looks like a key, and ``call_id`` the id
-    of the call.
+    ``tool`` is its name, ``arguments`` its arguments, with likely keys removed, and ``call_id`` the id of the call.
     """
 
     tool: str | None = None
@@ -278,9 +277,9 @@ class ToolDefect(MelliteError):
 
 
 class RunStopped(MelliteError):
-    """A run stopped before the model had answered in the output type that was asked for; ``stop_reason`` says why.
+    """A run stopped before the model had answered in the requested output type; ``stop_reason`` says why.
 
-    Its steps, messages and usage are there, and it can be forked or resumed.
+    Its steps, messages and usage remain, and it can be forked or resumed.
     """
 
     stop_reason: str | None = None
@@ -293,7 +292,7 @@ class CircuitOpen(MelliteError):
 
 
 class HookFailed(MelliteError):
-    """A hook failed, and its errors were to be raised; what it raised is ``__cause__``, and ``hook`` is its name."""
+    """A hook whose errors are raised has failed; ``__cause__`` is what it raised, and ``hook`` its name."""
 
     hook: str | None = None
 
@@ -311,10 +310,10 @@ class StreamRejected(SamplingError):
 
 
 class BudgetSpent(MelliteError):
-    """The budget of many calls is spent: no more were begun, and those that were not asked are pending.
+    """The budget for many calls is spent: no more were begun, and those not sent are still pending.
 
-    ``spent`` is what was spent, a Decimal of USD or a number of tokens, and ``limit`` what might be. It may be more by
-    the calls that were in flight.
+    ``spent`` is the amount spent, a Decimal of USD or a number of tokens, and ``limit`` the most allowed. The calls in
+    flight may have exceeded it.
     """
 
     spent: Any = None
@@ -329,7 +328,7 @@ class WorkerMismatch(MelliteError):
 
 
 class CassetteError(MelliteError):
-    """Something is wrong with a cassette; ``path`` names the file where there is one."""
+    """Something is wrong with a cassette; ``path`` names the file, if there is one."""
 
     path: str | None = None
 
@@ -359,7 +358,7 @@ class UnsafeCassette(CassetteError):
 
 
 class RecordingForbidden(CassetteError):
-    """Recording was asked for where nothing may be recorded (``CI=true``)."""
+    """Recording was requested where it is forbidden (``CI=true``)."""
 
 
 class JournalError(MelliteError):
@@ -379,7 +378,7 @@ class InvalidJournal(JournalError):
 
 
 class JournalDiverged(JournalError):
-    """A program asks for something else than it did when its journal was written.
+    """A program makes a different call than it did when its journal was written.
 
     ``call`` is the number of the call that was expected, and ``diff`` says where its request differs.
     """
@@ -389,10 +388,10 @@ class JournalDiverged(JournalError):
 
 
 class OutcomeUnknown(JournalError):
-    """A call that must run once had begun when its process died; its outcome is unknown, so it is not run again.
+    """A run-once call had begun when its process died; its outcome is unknown, so it is not run again.
 
-    ``tool`` is its name, ``arguments`` what it was called with, without what looks like a key, and ``call_id`` the
-    number of the call in the journal, for ``journal.resolve`` and ``mellite journal resolve``.
+    ``tool`` is its name, ``arguments`` its arguments, with likely keys removed, and ``call_id`` the number of the call
+    in the journal, for ``journal.resolve`` and ``mellite journal resolve``.
     """
 
     tool: str | None = None

@@ -88,7 +88,7 @@ class RawChunk(msgspec.Struct, frozen=True, gc=False):
 
 @frozen(kw_only=True)
 class ResponseStart:
-    """The facts about an answer at its start; may come again, and later values that are not None win.
+    """The metadata of an answer at its start; may come again: later values that are not None win.
 
     Args:
         streaming: whether the answer comes in pieces.
@@ -98,9 +98,9 @@ class ResponseStart:
         failures: the errors of the attempts before this one, in order.
         replayed: whether it comes from a cassette.
         repairs: changes to the history so that the provider accepts it, a sentence each.
-        output_mode: how the answer is held to the output type of the request: ``native``, ``tool`` or ``text``.
-        output_key: the key of a JSON object that the answer stands under; None if it is the whole JSON.
-        service_tier: how the answer is served, where the one who asked knows that better than the answer: ``batch``.
+        output_mode: how the request's output type is enforced: ``native``, ``tool`` or ``text``.
+        output_key: the key of the JSON object that holds the answer; None if the answer is the whole JSON.
+        service_tier: the service tier, if the caller knows it better than the answer does: ``batch``.
     """
 
     provider: str | None = None
@@ -135,7 +135,7 @@ _START_FIELDS: Final = tuple(fields_dict(ResponseStart))
 
 @frozen
 class StepStart:
-    """A step of the answer begins; there is more than one only where tools ran in between."""
+    """A step of the answer begins; there is more than one only if tools ran in between."""
 
     index: int = 0
 
@@ -192,7 +192,7 @@ class ToolInputEnd(_ToolInput):
 
 @frozen
 class ToolInputError:
-    """The arguments of a tool call are not JSON; ``raw`` is what the model wrote. The stream goes on."""
+    """The arguments of a tool call are not JSON; ``raw`` is what the model wrote. The stream continues."""
 
     id: str
     name: str
@@ -208,7 +208,7 @@ class ToolCallEvent:
 
 @frozen
 class ToolResultEvent:
-    """A tool has run: here, or at the provider's."""
+    """A tool has run: here, or on the provider's side."""
 
     result: ToolResult
 
@@ -239,12 +239,12 @@ class StepFinish:
 
 @frozen
 class Finish:
-    """The answer is complete; exactly one ends every good stream.
+    """The answer is complete; exactly one ends every complete stream.
 
     Args:
         reason: why it ended, in mellite's words: ``stop``, ``length``, ``tool-calls``, ``content-filter``, ``error`` or
-            ``unknown``. Another word becomes the one of these that means the same, or ``unknown``.
-        raw_reason: in the provider's own word; where it is not given, another word that `reason` had.
+            ``unknown``. Any other word is mapped to one of these.
+        raw_reason: why it ended, in the provider's own word; by default the word that `reason` was mapped from.
         usage: the tokens used.
         response: the provider's own final object; a streamed answer is merged to the shape of the unary one.
         refusal: the provider's text when the model declined.

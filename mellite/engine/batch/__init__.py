@@ -1,4 +1,4 @@
-"""Calls at half the price: the batch services of OpenAI, Anthropic, Google, Mistral, and of others like OpenAI's.
+"""Calls at half the price: the batch services of OpenAI, Anthropic, Google, Mistral and OpenAI-compatible providers.
 
 `submit` makes batches of thunks and keeps their ids in a journal; `status` says how far they are, `fetch` settles what
 has come, `cancel` stops them, `estimate` says what they would cost. ``mellite.engine.map(..., on="batch")`` does all of
