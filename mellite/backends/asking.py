@@ -74,7 +74,7 @@ def generate(
         prompt: a str, a message, a Request, a sequence of messages (the history), or a sequence of str, parts and
             thunks (one user message). A message is a `Message`, a dict with a role and a content, or in a list a pair.
             With a Request, the keywords override its own.
-        system: instructions that stand before the conversation.
+        system: the system prompt: instructions before the conversation.
         tools: what the model may call.
         output: the type of the parsed answer, or a `mellite.Json`; str by default.
         **options: the fields of `mellite.request.Options`, and ``model``, ``tool_choice``, ``provider_options``,

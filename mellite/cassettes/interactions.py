@@ -167,7 +167,7 @@ class Cassette(Pictured):
 
     Args:
         interactions: in the order in which they were recorded.
-        metadata: what the file says of itself: name, provider, protocol, model, tags; None if it says nothing.
+        metadata: the file's metadata: name, provider, protocol, model, tags; None if it has none.
         path: the file; None if it was not read from one.
         extra: keys that mellite does not know.
     """

@@ -102,7 +102,7 @@ class Answer(Deferred, Pictured, Generic[T]):
 
     @property
     def parsed_repr(self) -> T | None:
-        """The parsed value; None unless the thunk is done. The same as `value` where no output type was asked for."""
+        """The parsed value; None unless the thunk is done. The same as `value` if no output type was requested."""
         outcome = self._settled()
         return cast("T", outcome.parsed) if outcome is not None and outcome.state == "done" else None
 
@@ -114,13 +114,13 @@ class Answer(Deferred, Pictured, Generic[T]):
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The tools that the model asks for."""
+        """The tool calls of the answer."""
         outcome = self._settled()
         return outcome.tool_calls if outcome is not None else self._so_far().tool_calls
 
     @property
     def message(self) -> Message:
-        """The assistant's message, to put in a history; what there is of it until the thunk is done."""
+        """The assistant's message, to put in a history; until the thunk is done, what has arrived of it."""
         outcome = self._settled()
         parts: tuple[Part, ...] | None
         if outcome is None:
@@ -145,7 +145,7 @@ class Answer(Deferred, Pictured, Generic[T]):
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens used so far, as ``thunk.generation.usage``; None while the provider has said nothing."""
+        """The tokens used so far, as ``thunk.generation.usage``; None until the provider reports them."""
         return self.generation.usage
 
     @property
@@ -160,7 +160,7 @@ class Answer(Deferred, Pictured, Generic[T]):
 
     @property
     def model(self) -> str | None:
-        """The model that was asked, as ``thunk.generation.model``; None where it is left to the backend so far."""
+        """The model that was asked, as ``thunk.generation.model``; None until a backend has chosen one."""
         return self.generation.model
 
     @property
@@ -175,7 +175,7 @@ class Answer(Deferred, Pictured, Generic[T]):
 
     @property
     def error(self) -> Exception | None:
-        """The error that made the generation fail; None otherwise, also if it was cancelled."""
+        """The error that made the generation fail; None otherwise, even if it was cancelled."""
         outcome = self._settled()
         return outcome.error if outcome is not None and outcome.state == "failed" else None
 
@@ -187,7 +187,7 @@ class Answer(Deferred, Pictured, Generic[T]):
 
     @property
     def generate_log(self) -> GenerateLog | None:
-        """The log entry of this generation; None until it is settled. A strategy may put a new one in its place."""
+        """The log entry of this generation; None until it is settled. A strategy may replace it."""
         outcome = self._settled()
         return outcome.generate_log(name_of(self._call.backend)) if outcome is not None else None
 

@@ -76,7 +76,7 @@ def generate(
         backend: anything with ``stream(request)``, an async generator of events.
         prompt: a str, a Message, a Request, a sequence of Messages (the history), or a sequence of str, parts and
             thunks (one user message). With a Request, the keywords override its own.
-        system: instructions that stand before the conversation.
+        system: the system prompt: instructions before the conversation.
         tools: what the model may call.
         output: the type of the parsed answer, or a `mellite.Json`; str by default.
         **options: the fields of `mellite.request.Options`, and ``model``, ``tool_choice``, ``provider_options``,

@@ -32,7 +32,7 @@ class CallInfo:
     """The call that a thunk stands for; kept when the thunk is copied.
 
     Args:
-        request: what is asked.
+        request: the request.
         backend: the backend to ask; shared by all copies.
         lineage: which copy of which copy this is; () for an original, (0, 2) for the third copy of the first copy.
     """

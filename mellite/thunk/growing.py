@@ -37,11 +37,11 @@ class Growing(Answer[T], Generic[T]):
         """Iterate over all events of the answer."""
 
     def partials(self) -> Partials:
-        """Iterate over the plain JSON data of the answer as it grows; the last is that of the whole answer.
+        """Iterate over the answer's JSON data as it grows; the last value is that of the whole answer.
 
-        Texts grow as they are written. Numbers, true, false and null come once they are whole, and so do texts that
-        have only some values or a format by the output type: half of one means something else, or nothing. Each is an
-        object of its own, which holds all that the one before held.
+        Strings grow as they are written. Numbers, true, false and null come once they are complete, and so do strings
+        that the output type limits to some values or a format: half of one means something else, or nothing. Each value
+        is a separate object, and contains everything in the previous one.
 
         Example:
             >>> import asyncio

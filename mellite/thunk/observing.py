@@ -1,12 +1,12 @@
-"""Observers of thunks, tools, runs and strategies, and what stands between: the seam for traces and hooks.
+"""Observers and interceptors of thunks, tools, runs and strategies: the seam for traces and hooks.
 
 An `Observer` is told what begins and ends. An `Interceptor` stands between a thunk and its backend, and between a call
-and its tool, and may answer in their place. Both are in force for whatever is driven in a context (`using`), or in the
-whole process (`install`). Some come by themselves, whenever something shows that they are wanted: see
-`mellite.values.noticing`. Where nobody looks on, a generation pays for one look.
+and its tool, and may answer in their place. Both apply to whatever is driven in a context (`using`), or in the whole
+process (`install`). Some activate themselves when something shows that they are wanted: see `mellite.values.noticing`.
+Without observers, a generation pays for one check.
 
-Observers are called where the thing happens: in the thread of its loop, never at once for one activity, and before
-whoever waits for it goes on. They must not block. What they raise is logged and changes nothing.
+Observers are called where the thing happens: in the thread of its loop, one at a time for one activity, and before
+those who wait for it continue. They must not block. What they raise is logged and changes nothing.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ class Generation(Protocol):
 
     Attributes:
         call: the call of the thunk.
-        request: what the backend is asked; an interceptor may put another one in its place.
-        generation_id: names this generation in logs.
-        outcome: what it came to; None until it has settled.
+        request: the request to the backend; an interceptor may replace it.
+        generation_id: the id of this generation in logs.
+        outcome: the outcome; None until it has settled.
     """
 
     call: CallInfo
@@ -86,65 +86,65 @@ ToolRunner: TypeAlias = "Callable[[ToolCall], Awaitable[ToolResult]]"
 class Observer:
     """An observer. Every method does nothing; a subclass overrides what it needs.
 
-    `started` comes first and `settled` last, each once. `settled` comes before whoever waits for it goes on.
+    `started` comes first and `settled` last, each once. `settled` comes before those who wait for it continue.
     """
 
     def started(self, activity: Activity) -> None:
-        """Note that something begins: a thunk is driven, a tool is about to be called. Called where it is driven."""
+        """Note that something begins: a thunk is driven, a tool is about to be called. Called in its loop's thread."""
 
     def entered(self, activity: Activity) -> Callable[[], object] | None:
-        """Make something current for the code of a tool that is about to run; return what ends that, if anything.
+        """Make something current for the code of a tool about to run; return a function that ends that, or None.
 
-        Called after `started`, in the task that runs the tool; what it returns is called in that task, too, before
-        `settled`.
+        Called after `started`, in the task that runs the tool; the returned function is called in that task, too,
+        before `settled`.
         """
 
     def event(self, activity: Activity, event: Event) -> None:
-        """Note an event of a generation. Written only by observers that need it: it costs a call for each delta."""
+        """Note an event of a generation. Override it only if needed: it costs a call for each delta."""
 
     def events(self, activity: Activity, events: Sequence[Event]) -> None:
-        """Note events that came at once, in place of `event`: one call for all; none for an answer in one piece."""
+        """Note events that came together, instead of `event`: one call for all; none for an answer in one piece."""
 
     def cut(self, activity: Activity, chunk: str) -> None:
         """Note that a stream with validation has cut a chunk off, which is about to be checked."""
 
     def chunk(self, activity: Activity, chunk: str, verdicts: Sequence[object]) -> None:
-        """Note that a stream with validation has handed on a chunk, or that one failed; with its verdicts."""
+        """Note that a stream with validation has passed on a chunk, or that one failed; with its verdicts."""
 
     def validating(self, thunk: object, requirements: Sequence[object]) -> Later | None:
-        """Note that a settled thunk is about to be checked; return what is to be awaited before that, if anything."""
+        """Note that a settled thunk is about to be checked; return an awaitable to wait for before that, or None."""
 
     def validated(self, activity: Activity | None, thunk: object, verdicts: Sequence[object]) -> Later | None:
-        """Note the verdicts on a settled thunk, of which None stands for a check that was not needed.
+        """Note the verdicts on a settled thunk; a verdict is None for a check that was not needed.
 
         Args:
             activity: the sampling, stream or other activity that the check is a part of, if any.
 
         Returns:
-            what is to be awaited before anybody gets the verdicts, if anything.
+            An awaitable to wait for before anybody gets the verdicts, or None.
         """
 
     def settled(self, activity: Activity) -> None:
-        """Note that it is over: ``activity.result`` or ``activity.error`` says how."""
+        """Note that it has ended: ``activity.result`` or ``activity.error`` says how."""
 
 
 class Interceptor:
-    """Stands in between. Each method hands on; a subclass does more, or answers itself."""
+    """An interceptor. Each method passes on; a subclass does more, or answers itself."""
 
     def instead_of(self, kind: Kind, backend: Streams) -> Streams | None:  # noqa: ARG002 - for those who write it
-        """Return who is asked in place of a backend, behind all that stands in between; None for the backend itself."""
+        """Return the backend to ask instead of this one, behind all interceptors; None for the backend itself."""
         return None
 
     def wrap(self, kind: Kind, backend: Streams) -> Streams | None:  # noqa: ARG002 - for those who write it
-        """Return a backend around the one that is asked, which may push as that does; None to have `stream` called.
+        """Return a backend that wraps the one to ask, and may push as it does; None to have `stream` called.
 
         Args:
-            kind: a "generation", or a "run", in front of which nothing stands but what this gives.
+            kind: a "generation", or a "run", which only this wrapper intercepts.
         """
         return None
 
     def stream(self, generation: Any, proceed: Opener) -> AsyncIterator[Event]:
-        """Return the events of a generation; ``proceed(generation)`` opens those of whoever comes next."""
+        """Return the events of a generation; ``proceed(generation)`` returns those of the next in line."""
         return proceed(generation)
 
     async def call_tool(self, call: ToolCall, proceed: ToolRunner) -> ToolResult:
@@ -379,10 +379,10 @@ def in_force() -> InForce | None:
 
 
 def install(*watchers: Observer | Interceptor) -> Callable[[], None]:
-    """Have these look on in the whole process; return what removes them.
+    """Activate these in the whole process; return a function that removes them.
 
     Raises:
-        InvalidRequest: for what is neither an observer nor an interceptor.
+        InvalidRequest: for anything but an observer or an interceptor.
     """
     _check(watchers)
     with _everywhere.installing:
@@ -397,10 +397,10 @@ def install(*watchers: Observer | Interceptor) -> Callable[[], None]:
 
 @contextmanager
 def using(*watchers: Observer | Interceptor) -> Generator[None]:
-    """Have these look on at whatever is driven inside the block, and in tasks that are started in it.
+    """Activate these for whatever is driven inside the block, and in tasks started in it.
 
     Raises:
-        InvalidRequest: for what is neither an observer nor an interceptor.
+        InvalidRequest: for anything but an observer or an interceptor.
     """
     leave = enter(*watchers)
     try:
@@ -410,7 +410,7 @@ def using(*watchers: Observer | Interceptor) -> Generator[None]:
 
 
 def enter(*watchers: Observer | Interceptor) -> Callable[[], None]:
-    """Put these in force in this context, until the function that this returns is called; as `using` does.
+    """Activate these in this context, as `using` does, until the returned function is called.
 
     Raises:
         InvalidRequest: as `using` does.
@@ -427,7 +427,7 @@ def enter(*watchers: Observer | Interceptor) -> Callable[[], None]:
 
 
 def here() -> InForce | None:
-    """Return what is in force in this context alone, without what was installed for the process."""
+    """Return what is active in this context alone, without what was installed for the process."""
     return _here.get()
 
 
@@ -447,7 +447,7 @@ def _check(watchers: Sequence[object]) -> None:
 
 
 def current() -> Activity | None:
-    """Return the activity that this code is a part of, if it is looked at."""
+    """Return the activity that this code is a part of, if it is observed."""
     return _current.get()
 
 
@@ -459,9 +459,9 @@ def begin(kind: Kind, subject: Any) -> Activity | None:
 
 @contextmanager
 def activity(kind: Kind, subject: Any) -> Generator[Activity | None]:
-    """Tell that something begins and, at the end of the block, that it is over; what begins inside is a part of it.
+    """Announce that something begins and, at the end of the block, that it has ended; what begins inside is part of it.
 
-    Gives the activity, to set its ``result``, or None if nobody looks on. For one task.
+    Gives the activity, to set its ``result``, or None without observers. For one task.
     """
     begun = begin(kind, subject)
     if begun is None:
@@ -484,7 +484,7 @@ def activity(kind: Kind, subject: Any) -> Generator[Activity | None]:
 
 
 def make_current(begun: Activity) -> Callable[[], None]:
-    """Make what begins in this context a part of an activity, until the function that this returns is called."""
+    """Make what begins in this context a part of an activity, until the returned function is called."""
     token = _current.set(begun)
 
     def leave() -> None:

@@ -57,7 +57,7 @@ class Looked(Protocol):
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The tools that the model asks for."""
+        """The tool calls of the answer."""
         ...
 
     @property

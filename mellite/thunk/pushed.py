@@ -72,7 +72,7 @@ class Pushes(Protocol):
         """Begin at once; return None, with nothing done, where that would have to wait.
 
         Args:
-            once: whether to ask once, without the rule for retries that is the backend's own.
+            once: whether to ask only once, without the backend's own retries.
         """
         ...
 

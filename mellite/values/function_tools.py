@@ -43,7 +43,7 @@ class Tool(Generic[P, R]):
     It is called like the function it was made from. For a method, take the tool from an instance.
 
     Args:
-        function: what is called.
+        function: the function to call.
         name: what the model calls it.
         timeout: how long a call may take, in seconds; None for no limit.
         approve: decides on each call before it runs; see `Approval`.
@@ -214,7 +214,7 @@ class Tool(Generic[P, R]):
         type does not allow null, counts as not given.
 
         Raises:
-            Mismatch: if the arguments do not fit, with the path and what is allowed there.
+            Mismatch: if the arguments do not match, with the path and what is allowed there.
         """
         if self._checker is None:
             return self._parameters.bind(arguments)

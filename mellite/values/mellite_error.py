@@ -18,7 +18,7 @@ class MelliteError(Exception):
 
     Attributes, each None where it is not known:
         provider: the provider's name, as in ``openai``.
-        model: the model that was asked for.
+        model: the requested model.
         status: the HTTP status, an int.
         request_id: the provider's id of the request, to quote in a support ticket.
         partial: the text received before it went wrong.

@@ -78,7 +78,7 @@ class Deferred:
 #: A part of a message; a thunk is one, too, as its text.
 Part: TypeAlias = Text | Media | Reasoning | ToolCall | ToolResult | Deferred
 
-#: What a message constructor takes: a part, or a str for a Text.
+#: The arguments of a message constructor: a part, or a str for a Text.
 Content: TypeAlias = str | Part
 
 _WHOLE = frozenset({Text, ToolCall, ToolResult})

@@ -32,7 +32,7 @@ __all__ = [
     "Video",
 ]
 
-#: What one provider wants to see again, by provider name: ``{"anthropic": {"signature": "..."}}``.
+#: Data that one provider must get back, by provider name: ``{"anthropic": {"signature": "..."}}``.
 ProviderMetadata: TypeAlias = Mapping[str, Mapping[str, Json]]
 
 _A_CACHE_KIND: Final[Callable[[Any, Any, Literal["ephemeral", "persistent"]], None]] = one_of(

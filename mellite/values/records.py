@@ -36,7 +36,7 @@ class GenerationMetadata:
 
     Args:
         generation_id: assigned when the generation starts; correlates logs.
-        model: the model that was asked for.
+        model: the requested model.
         response_model: the model that answered, as the provider says.
         response_id: the provider's id of the answer.
         request_id: the provider's id of the HTTP request.

@@ -46,7 +46,7 @@ class Request:
     Args:
         messages: the conversation, oldest first.
         model: the model's id; None leaves it to the backend.
-        system: instructions that stand before the conversation.
+        system: the system prompt: instructions before the conversation.
         tools: what the model may call.
         tool_choice: whether it may, must or must not call one.
         options: temperature and the like; a mapping stands for `Options`.
@@ -177,12 +177,12 @@ class Request:
 #: A message in short: its role and its content.
 Pair: TypeAlias = tuple[str, Any]
 
-#: What a prompt may be; see `Request.of`.
+#: The values that a prompt may have; see `Request.of`.
 Prompt: TypeAlias = (
     str | Message | Request | Part | Mapping[str, Any] | Sequence[Message | Content | Mapping[str, Any] | Pair]
 )
 
-#: What `system` may be.
+#: The values that `system` takes.
 System: TypeAlias = str | Text | Sequence[str | Text]
 
 

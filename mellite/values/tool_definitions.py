@@ -52,7 +52,7 @@ class Defined(Protocol):
         ...
 
 
-#: What stands for a tool in a call: a function becomes a tool.
+#: Anything that `tools` takes as a tool: a function becomes a tool.
 ToolLike: TypeAlias = ToolDefinition | Defined | Callable[..., Any]
 
 

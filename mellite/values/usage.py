@@ -125,7 +125,7 @@ class Usage:
         return earlier if earlier is not None and self.is_zero else self
 
     def counts(self) -> dict[str, int | None]:
-        """Return the counts by name; None where one is unknown."""
+        """Return the counts by name; unknown ones are None."""
         return {name: getattr(self, name) for name in COUNTS}
 
     def __add__(self, other: Usage) -> Usage:

@@ -48,7 +48,7 @@ class RateLimit(Watching):
         clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; the system clock by default.
 
     Raises:
-        InvalidRequest: for a number that is not above 0, or a limit of its own beside a shared one.
+        InvalidRequest: for a number that is not above 0, or if both a `rate` and own limits are given.
         ConfigurationError: if `backend` is not a backend.
 
     Example:

@@ -198,7 +198,7 @@ class Watching(Wrapper):
         return watched(batches_of(self._backend, request, once=once), watch)
 
     def begin_pushing(self, request: Request, pump: Any, *, once: bool = False) -> Any:
-        """Send at once, where nothing has to wait, and push the events."""
+        """Send at once, if nothing has to wait, and push the events."""
         if not self._can_push():
             return None
         begin = getattr(self._backend, "begin_pushing", None)

@@ -1,7 +1,7 @@
-"""What all wrappers have in common: they hand on what is not theirs, and are pickled by their arguments.
+"""The base of all wrappers: they pass on what is not theirs, and are pickled by their arguments.
 
-The events of an answer pass through wrappers in batches, those that arrive at once at once, so that a delta costs a
-part of a step and not a step for each wrapper around it. `batches_of` gets them from any backend.
+The events of an answer pass through wrappers in batches of those that arrive together, so that a delta costs a part of
+a step and not a step for each wrapper around it. `batches_of` gets them from any backend.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Batched(Protocol):
         """Yield the events of one answer.
 
         Args:
-            once: whether to ask once, without the rule for retries that is the backend's own.
+            once: whether to ask only once, without the backend's own retries.
         """
         ...
 
@@ -63,12 +63,12 @@ class Wrapper(Backend):
 
     @property
     def backend(self) -> Any:
-        """The backend inside."""
+        """The inner backend."""
         return self._backend
 
     @property
     def route(self) -> Any:
-        """The route of the backend inside.
+        """The route of the inner backend.
 
         Raises:
             AttributeError: if that has none.
@@ -76,7 +76,7 @@ class Wrapper(Backend):
         return self._backend.route
 
     def prepare(self, request: Request) -> Any:
-        """Return what the backend inside would send, without sending it.
+        """Return what the inner backend would send, without sending it.
 
         Raises:
             AttributeError: if that sends nothing.
@@ -86,19 +86,19 @@ class Wrapper(Backend):
 
     @abstractmethod
     def batches(self, request: Request, *, once: bool = False) -> AsyncGenerator[Batch, None]:
-        """Yield the events of one answer, those that come at once at once; see `Batched`."""
+        """Yield the events of one answer in batches as they arrive; see `Batched`."""
 
     def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """Yield the events of the answer as they arrive."""
         return one_by_one(self.batches(request))
 
     def begin_pushing(self, request: Request, pump: Any, *, once: bool = False) -> Any:
-        """Have a task pull batches; return None where something else stands for `stream`."""
+        """Have a task pull batches; return None if `stream` was overridden."""
         del pump
         return Unsent(self.batches(request, once=once)) if self._can_push() else None
 
     def _can_push(self) -> bool:
-        """Tell whether `batches` gives what `stream` does: not where a subclass, or a test, has one of its own."""
+        """Tell whether `batches` yields what `stream` does: not if a subclass, or a test, has overridden it."""
         return type(self).stream is _STREAM and "stream" not in self.__dict__
 
     def is_batched(self) -> bool:
@@ -112,12 +112,12 @@ class Wrapper(Backend):
 
     @property
     def run_watchers(self) -> tuple[Any, ...]:
-        """What is in force for runs that ask this backend; see `mellite.Hooked`."""
+        """The observers that apply to runs that ask this backend; see `mellite.Hooked`."""
         found: tuple[Any, ...] = getattr(self._backend, "run_watchers", ())
         return found
 
     def transport_now(self) -> Any:
-        """Return the transport that the backend inside would use now; None if it has none."""
+        """Return the transport that the inner backend would use now; None if it has none."""
         return transport_of(self._backend)
 
     @abstractmethod
@@ -129,7 +129,7 @@ class Wrapper(Backend):
         return name_of(self._backend)
 
     async def aclose(self) -> None:
-        """Close what the backend inside holds open; it may be used again afterwards."""
+        """Close what the inner backend holds open; it may be used again afterwards."""
         close = getattr(self._backend, "aclose", None)
         if close is not None:
             await close()

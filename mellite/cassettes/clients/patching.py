@@ -121,7 +121,7 @@ def patch(
         cut: how answers are cut into pieces, see `ReplayTransport`; likewise `speed`.
         redaction: which parts of requests and responses are kept and compared.
         allowed: texts that look like secrets but are not, and may be recorded.
-        metadata: what a new cassette says of itself.
+        metadata: the metadata of a new cassette.
         even_in_ci: whether to record even with ``CI=true``.
 
     Raises:

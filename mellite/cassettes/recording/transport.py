@@ -102,7 +102,7 @@ class RecordTransport:
         live: the transport that sends the requests; by default one over the network, closed with this one.
         into: where interactions are stored; in memory by default. A function is called when the first request is
             about to be sent, with the metadata for a new cassette.
-        redaction: what is kept of a request and a response.
+        redaction: the rules for what to keep of a request and a response.
         quick: whether `into` stores without waiting for a disk, so that small answers are stored in the event loop.
 
     Example:

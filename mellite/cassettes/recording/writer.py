@@ -116,7 +116,7 @@ class CassetteWriter:
         Args:
             path: the cassette's file; it and its directory need not exist.
             mode: ``append``, or ``rewrite`` to replace the file by what is recorded when `finish` is called.
-            metadata: what a new file says of itself; a file that is added to keeps its own.
+            metadata: the metadata of a new file; an existing file keeps its own.
             key: returns the key of an interaction: of those with the same key only the first is kept, whichever process
                 wrote it; None always keeps it.
             scan: looks for secrets in everything that is stored; by default for shapes of keys, and for the values of

@@ -72,7 +72,7 @@ class ReplayTransport:
         cut: how to cut bodies into pieces: ``recorded``, as they came (in one piece if unknown); or otherwise, for
             tests of chunk boundaries. Pieces cut between two events of a stream may reach a backend joined.
         speed: the speed of the pieces, as a multiple of the recorded one; None for no delays.
-        deadline: how long to wait, in seconds, for the reader of an answer to go away where the recorded one did.
+        deadline: how long to wait, in seconds, for the reader of an answer to go away when the recorded one did.
         redaction: what is not compared because cassettes never hold it.
         part: the name of the test, if several share the cassette: its own interactions come first.
         lenient: whether to ignore what differs between equal runs of other clients, such as session ids and cache keys;

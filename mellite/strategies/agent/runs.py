@@ -345,7 +345,7 @@ def run(
     Args:
         backend: a backend, or what `mellite.backend` takes, as in ``openai:gpt-4o-mini``.
         prompt: as for `mellite.generate`. If a history ends with calls without results, these are run first.
-        system: instructions that stand before the conversation.
+        system: the system prompt: instructions before the conversation.
         tools: what the model may call: functions, and what `mellite.tool` makes of them; a `ToolDefinition` has no
             handler, and the model is told so.
         stop_when: when to stop before the model has answered: conditions of `mellite.stop` and functions of the run,
@@ -356,7 +356,7 @@ def run(
         max_calls: the most calls of one answer to run; the model is told that others were not.
         approve: decides on each call, before the tool's own ``approve``; see `mellite.Approval`.
         results: the results of calls that the history ends with, by id; see `Run.resume`.
-        **options: as for `mellite.generate`. ``tool_choice`` holds for the first step only.
+        **options: as for `mellite.generate`. ``tool_choice`` applies to the first step only.
 
     Raises:
         InvalidRequest: for a value of the wrong type or out of range.

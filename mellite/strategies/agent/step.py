@@ -25,7 +25,7 @@ class RunStep:
         thunk: the answer, settled.
         calls: its tool calls, without those that the provider runs itself.
         results: the result of each call, in the same order; None if it is pending, or if the answer was cut.
-        values: what the tool of each call returned; None where it failed, or has not run.
+        values: the value that each call's tool returned; None if it failed, or has not run.
     """
 
     thunk: AnyThunk

@@ -63,7 +63,7 @@ class Condition(ABC):
         return _All((condition_of(other), self)) if _is_condition(other) else NotImplemented
 
 
-#: What may be given as ``stop_when``.
+#: The values that ``stop_when`` takes.
 StopWhen: TypeAlias = Condition | OfRun
 
 

@@ -54,7 +54,7 @@ class Conversation:
 
     Args:
         backend: the backend to ask: an object with ``stream(request)``, or a name as `mellite.generate` takes it.
-        system: instructions that stand before the conversation.
+        system: the system prompt: instructions before the conversation.
         tools: what the model may call. With tools, an answer is a run, which calls them.
         id: a name for the conversation, put into the metadata of each request as ``conversation_id``; never sent.
         **options: the options of every call, as in ``backend.generate``.
@@ -114,7 +114,7 @@ class Conversation:
         Args:
             backend: the backend to ask.
             messages: `Message` objects, dicts as Chat Completions has them, or pairs of a role and a content.
-            system: instructions that stand before the conversation.
+            system: the system prompt: instructions before the conversation.
             tools: what the model may call.
             id: a name for the conversation.
             **options: the options of every call.

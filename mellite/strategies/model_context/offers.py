@@ -49,7 +49,7 @@ class Resource:
     Args:
         uri: the URI to read it by.
         name: its name for people and models.
-        description: what is in it.
+        description: what it contains.
         media_type: its MIME type, if the server says.
         size: its size in bytes, if the server says.
 

@@ -55,7 +55,7 @@ class BudgetForcing(Strategy):
         again: the words that ask it to think again.
         final: the words that ask for the final answer.
         answer_tokens: the longest final answer, in tokens.
-        count: how to estimate the tokens of a text while thinking goes on.
+        count: how to estimate the tokens of a text while the model thinks.
 
     Example:
         >>> import asyncio

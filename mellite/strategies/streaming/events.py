@@ -158,7 +158,7 @@ class CompletedEvent(_Event):
     attempts: int = field(default=1, kw_only=True)
 
 
-#: Everything that ``s.events()`` gives.
+#: The events that ``s.events()`` yields.
 StreamEvent: TypeAlias = (
     ChunkEvent
     | QuickCheckEvent

@@ -105,14 +105,14 @@ def stream(
 ) -> ValidatedStream[Any]:
     """Read an answer in chunks as it arrives, each checked; use it as ``async with mellite.stream(...) as s:``.
 
-    Nothing is sent before the first chunk is asked for. Each chunk is then given to the requirements that check chunks,
-    while the next ones arrive; async checks run concurrently. A chunk is handed on once all of these requirements have
-    judged the text up to its end, and none has failed it.
+    Nothing is sent before the first chunk is requested. Each chunk is then checked by the requirements that check
+    chunks, while the next ones arrive; async checks run concurrently. A chunk is passed on once all of these
+    requirements have judged the text up to its end, and none has failed it.
 
     The first failure cancels the generation and closes its connection. If attempts remain, a fresh copy begins, and its
-    first chunk has ``chunk.start == 0``. When an answer is complete, the requirements with a ``check`` judge the whole
-    of it. When no attempts remain, the loop simply ends, with ``s.success`` False. A generation that broke off raises
-    after its last chunk.
+    first chunk has ``chunk.start == 0``. When an answer is complete, the requirements with a ``check`` judge all of it.
+    When no attempts remain, the loop simply ends, with ``s.success`` False. A generation that broke off raises after
+    its last chunk.
 
     Args:
         source: a thunk, which becomes the first attempt itself, or a prompt for `backend`, as for `mellite.generate`. A
@@ -120,10 +120,9 @@ def stream(
         requirements: each a `Requirement`, or a function of a thunk.
         chunking: how the text is cut, as for `mellite.chunk`; None for the deltas as they were sent.
         attempts: how many generations there may be, at least 1.
-        repair: whether further attempts are told why the earlier ones failed. A function ``repair(request, failures)``,
-            sync or async, returns the next prompt instead; it is given the request of the first attempt and the
-            failures of all.
-        backend: who answers a prompt: a backend, or its name as in ``openai:gpt-4o-mini``.
+        repair: whether further attempts are told why the earlier ones failed. Or a function ``repair(request,
+            failures)``, sync or async, that returns the next prompt from the first attempt's request and all failures.
+        backend: the backend for a prompt, or its name as in ``openai:gpt-4o-mini``.
         system: as for `mellite.generate`, as are `tools`, `output` and the options; for a thunk they override its own.
         tools: see `system`.
         output: see `system`.

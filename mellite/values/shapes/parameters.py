@@ -39,7 +39,7 @@ class Parameters:
         """Read the parameters of a function, method or partial.
 
         Args:
-            function: what is called.
+            function: the function to call.
             name: what messages call it.
             known: names that its annotations may use beside those of its module.
 
