@@ -1,15 +1,14 @@
 """Many thunks at once, on this machine or on many: `map` settles them all, in bounded memory, and yields each.
 
-How it is put together, for whoever writes another engine. Its parts know nothing of each other:
+How it is put together, for authors of other engines. Its parts know nothing of each other:
 
-- `mellite.engine.driving` takes items in, begins them, at most so many at a time, and gives them back as they settle.
+- `mellite.engine.driving` takes items in, begins a limited number at a time, and yields them as they settle.
   An item in progress is one of `mellite.engine.errands`: a thunk that is driven, or one that a strategy samples.
 - `mellite.engine.engines` says where the calls are made, and who is called what. On "local" a thunk asks its own
   backend; else an `Interceptor` has another one asked instead, so that a thunk that is generated elsewhere is running,
-  can be awaited and cancelled, and is settled in place, without another word about it.
-- `mellite.engine.batch` has calls made by the batch services of providers, hours later: an engine, and functions of its
-  own.
-- `mellite.engine.collected` writes what has settled to a file: lines by `mellite.engine.whole_rows`, which never leaves
+  can be awaited and cancelled, and is settled in place.
+- `mellite.engine.batch` makes calls through providers' batch services, hours later: an engine, and functions of its own.
+- `mellite.engine.collected` writes settled items to a file: lines by `mellite.engine.whole_rows`, which never leaves
   half of one, and Parquet by `mellite.engine.parquet_files`.
 
 An engine with workers is `mellite.engine.elsewhere` around one of `mellite.engine.crews`, which says what workers there

@@ -1,4 +1,4 @@
-"""Faults on purpose: error statuses, answers that end too soon, break, stall or crawl, as often as asked, by a seed."""
+"""Deliberate faults: error statuses, answers that end too soon, break, stall or crawl, at a given rate, by a seed."""
 
 from __future__ import annotations
 

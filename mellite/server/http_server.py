@@ -1,4 +1,4 @@
-"""The server: takes requests from clients of any vendor, and hands on the answers piece by piece, as they come."""
+"""The server: takes requests from clients of any vendor, and sends the answers piece by piece, as they arrive."""
 
 from __future__ import annotations
 

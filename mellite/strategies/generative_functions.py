@@ -1,4 +1,4 @@
-"""Functions whose body is a model: the docstring says what to do, the return annotation what comes back."""
+"""Functions whose body is a model: the docstring is the prompt, the return annotation the output type."""
 
 from __future__ import annotations
 

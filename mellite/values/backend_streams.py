@@ -1,4 +1,4 @@
-"""What every room needs of a backend, whoever wrote it: what to call it, and the iterator of its stream."""
+"""What every room needs of any backend: its name, and the iterator of its stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A portrait: what is to be seen of a thunk, run, result, cassette or journal, written as HTML, plain text or for rich.
+"""A portrait: a summary of a thunk, run, result, cassette or journal, as HTML, plain text or for rich.
 
 Values and text only. The HTML is div, span and pre with inline styles, without colours of its own: it reads on
 dark and light, and without any style, too, which is all that sanitised exports of notebooks leave.

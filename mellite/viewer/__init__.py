@@ -1,4 +1,4 @@
-"""Look at calls in a browser: a page on this machine, or one file, of a cassette, a journal, a log or a folder.
+"""View the calls of a cassette, a journal, a log or a folder in a browser: a local page, or one file.
 
 How it is put together. `mellite.viewer.sources` finds out what a path is; one module for each kind of source turns it
 into the same few values (`mellite.viewer.rows`), and knows nothing of pages. `mellite.viewer.api` answers the paths of

@@ -1,4 +1,4 @@
-"""Answer the paths of the page with JSON: calls, one of them, its timeline, runs, costs, differences. No HTTP here."""
+"""Answer the page's paths with JSON: calls, one call, its timeline, runs, costs, differences. No HTTP here."""
 
 from __future__ import annotations
 

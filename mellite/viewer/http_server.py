@@ -1,4 +1,4 @@
-"""The viewer's server: the page, its files, JSON, and events as they happen, to whoever knows the token."""
+"""The viewer's server: serves the page, its files, JSON, and live events to those who have the token."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ LIMITS: Final[tuple[tuple[str, str, object, str, str], ...]] = (
         "`mellite.Retry(..., max_wait=)`",
         default(Retry, "max_wait"),
         "s",
-        "the error stands at once",
+        "the error is raised at once",
     ),
     (
         "calls of a backend at once",
@@ -75,7 +75,7 @@ LIMITS: Final[tuple[tuple[str, str, object, str, str], ...]] = (
         "`mellite.engine.map(..., concurrency=)`",
         default(mellite.engine.map, "concurrency"),
         "",
-        "no more are taken",
+        "no more items are taken",
     ),
     ("requests a minute", "`mellite.RateLimit(..., requests_per_minute=)`", None, "", "the others wait"),
     ("tokens a minute", "`mellite.RateLimit(..., tokens_per_minute=)`", None, "", "the others wait"),
@@ -91,7 +91,7 @@ LIMITS: Final[tuple[tuple[str, str, object, str, str], ...]] = (
         "`mellite.Budget(usd=, tokens=)` for `mellite.engine.map`",
         None,
         "",
-        "`BudgetSpent`; what was not asked is pending",
+        "`BudgetSpent`; calls not sent stay pending",
     ),
     ("samples of a strategy", "`max_samples=`", default(Strategy, "max_samples"), "", "the best so far"),
     (

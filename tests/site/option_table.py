@@ -48,9 +48,9 @@ OTHERS: Final = {
     "tools": "what the model may call: functions, `Tool`s, definitions ([Tools](how-to/give-a-model-tools.md))",
     "tool_choice": "whether the model may, must or must not call tools, or which one it must call",
     "output": "the type of the parsed answer ([Structured output](how-to/get-structured-output.md))",
-    "output_mode": "how the answer is held to that type: `native`, `tool` or `text`",
+    "output_mode": "how that type is enforced: `native`, `tool` or `text`",
     "cache": "which parts of the prompt the provider keeps ([Claude](how-to/ask-claude.md))",
-    "metadata": "labels of your own, which are not sent: for the log, hooks and traces",
+    "metadata": "your own labels, never sent: for the log, hooks and traces",
     "provider_options": "fields that only one provider has, under its name",
     "http": "`HttpOptions`: raw additions to the body, the headers and the query",
 }
@@ -70,7 +70,7 @@ def every_option() -> set[str]:
 
 def meanings() -> Iterator[str]:
     """Yield a row for each option of a call."""
-    yield from ("| option | what it says |", "|---|---|")
+    yield from ("| option | what it means |", "|---|---|")
     said = {**documented(Options), **OTHERS}
     for name, meaning in said.items():
         yield f"| `{name}` | {meaning.rstrip('.')} |"

@@ -1,1 +1,1 @@
-"""The journal of a run: what is kept of each call while a program goes on, and given again when it is started again."""
+"""The journal of a run: keeps each call while a program runs, and replays it when the program is restarted."""

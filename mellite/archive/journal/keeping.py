@@ -1,4 +1,4 @@
-"""The open journal of a run: stands between a program and its backends, and keeps what comes back."""
+"""The open journal of a run: sits between a program and its backends, and keeps what comes back."""
 
 from __future__ import annotations
 

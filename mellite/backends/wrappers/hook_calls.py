@@ -1,4 +1,4 @@
-"""Call hooks: those that are in force together, what they may return, and what becomes of what they raise."""
+"""Call hooks: those active together, what they may return, and what happens to their errors."""
 
 from __future__ import annotations
 

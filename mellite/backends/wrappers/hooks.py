@@ -1,4 +1,4 @@
-"""Put hooks in force: `use` for a block, `install` for the process; and show them what observers are told."""
+"""Activate hooks: `use` for a block, `install` for the process; and show them what observers are told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells the log, at its level debug, how every generation, tool, run and strategy ended, and how long it took."""
+"""Log, at level debug, how every generation, tool, run and strategy ended, and how long it took."""
 
 from __future__ import annotations
 

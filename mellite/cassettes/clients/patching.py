@@ -1,4 +1,4 @@
-"""Put a cassette in the place of the network for every HTTP client of a process that is not mellite's own."""
+"""Put a cassette in place of the network for all HTTP clients of a process except mellite's own."""
 
 from __future__ import annotations
 

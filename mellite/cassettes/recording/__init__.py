@@ -1,4 +1,4 @@
-"""Recording: a transport that hands on what arrives, and stores each answer when it is over."""
+"""Recording: a transport that passes on what arrives, and stores each answer when it ends."""
 
 
 def __getattr__(name: str) -> object:

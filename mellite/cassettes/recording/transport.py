@@ -1,4 +1,4 @@
-"""Record what goes through a transport: hand on each piece as it arrives, and store an answer when it is over."""
+"""Record what goes through a transport: pass on each piece as it arrives, and store each answer when it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replay recorded WebSockets in the place of the network, frame for frame, for a `WebSocketTransport`."""
+"""Replay recorded WebSockets instead of the network, frame for frame, for a `WebSocketTransport`."""
 
 from __future__ import annotations
 

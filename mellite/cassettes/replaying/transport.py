@@ -1,4 +1,4 @@
-"""Replay an HTTP cassette in the place of the network: each request compared with what was recorded."""
+"""Replay an HTTP cassette instead of the network, comparing each request with the recording."""
 
 from __future__ import annotations
 

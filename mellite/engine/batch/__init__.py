@@ -1,8 +1,8 @@
 """Calls at half the price: the batch services of OpenAI, Anthropic, Google, Mistral and OpenAI-compatible providers.
 
-`submit` makes batches of thunks and keeps their ids in a journal; `status` says how far they are, `fetch` settles what
-has come, `cancel` stops them, `estimate` says what they would cost. ``mellite.engine.map(..., on="batch")`` does all of
-that, and waits.
+`submit` makes batches of thunks and keeps their ids in a journal; `status` reports their progress, `fetch` settles
+thunks with their answers, `cancel` stops them, `estimate` estimates their cost. ``mellite.engine.map(..., on="batch")``
+submits, waits and fetches.
 
 How it is put together: `lines`, `limits` and `splitting` are pure. `places` says which service takes a call, `ledger`
 keeps what was sent and what came back beside the journal, `spooling` fills files. `sending` asks over mellite's own
