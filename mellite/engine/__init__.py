@@ -7,7 +7,7 @@ How it is put together, for authors of other engines. Its parts know nothing of 
 - `mellite.engine.engines` says where the calls are made, and who is called what. On "local" a thunk asks its own
   backend; else an `Interceptor` has another one asked instead, so that a thunk that is generated elsewhere is running,
   can be awaited and cancelled, and is settled in place.
-- `mellite.engine.batch` makes calls through providers' batch services, hours later: an engine, and functions of its own.
+- `mellite.engine.batch` makes calls through providers' batch services, hours later: an engine, and its own functions.
 - `mellite.engine.collected` writes settled items to a file: lines by `mellite.engine.whole_rows`, which never leaves
   half of one, and Parquet by `mellite.engine.parquet_files`.
 
