@@ -136,7 +136,7 @@ def map(
 
     Raises:
         InvalidRequest: for a wrong argument.
-        CannotTravel: for a strategy that cannot be sent to another process, if `on` is one.
+        CannotTravel: for a strategy that cannot be sent to the processes of `on`.
         MissingExtra: for a Parquet file, if pyarrow is not installed; for Dask, if distributed is not.
 
     Example:

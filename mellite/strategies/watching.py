@@ -33,8 +33,8 @@ _SHARE: Final = 0.1
 async def watch(thunk: ThunkT) -> ThunkT:
     """Wait until a thunk or run has settled, show its text as it grows, and return it. Never raise for a failure.
 
-    In a notebook (Jupyter, marimo) a summary of the thunk is drawn in the cell, on a terminal its text, with rich if
-    that is installed, and in a pipe the plain text is written as it comes. A second consumer sees the same text without
+    In a notebook (Jupyter, marimo), a summary of the thunk is drawn in the cell; on a terminal, its text is shown, with
+    rich if installed; in a pipe, the plain text is written as it comes. A second consumer sees the same text without
     another generation; cancelling a watch is like cancelling an ``await``.
 
     Args:

@@ -191,7 +191,7 @@ class Message:
         content: the parts; a str stands for a Text, one part for a tuple of one.
         id: the caller's own id, never sent.
         metadata: the caller's own notes, never sent.
-        native: data that one protocol must get back and no part can hold.
+        native: data that one protocol must get back, and that no part can hold.
 
     Raises:
         InvalidRequest: for an unknown role, with the nearest one; and for a part of another type.

@@ -174,7 +174,7 @@ class Journal(Observer, Interceptor, Pictured):
 
     @property
     def interrupted(self) -> tuple[Interrupted, ...]:
-        """The run-once calls that had begun and whose outcome is unknown, to be settled with `resolve`."""
+        """The run-once calls whose outcome is unknown, because they had begun; settle them with `resolve`."""
         return () if self._file is None else interrupted_in(self._file.index)
 
     @property
@@ -183,7 +183,7 @@ class Journal(Observer, Interceptor, Pictured):
         return () if self._file is None else records_of(self._file.index)
 
     def recent(self, seconds: float) -> list[tuple[float, Record]]:
-        """Return the model calls of the last so many seconds, each with its age.
+        """Return the model calls of the last `seconds`, each with its age in seconds.
 
         The age counts from when the call settled; if nothing came of it, from when the journal ended.
         """
@@ -370,7 +370,7 @@ class Journal(Observer, Interceptor, Pictured):
             self._book.write(Line("checked", number, body=as_raw(checked_body(verdicts))))
 
     def settled(self, activity: Activity) -> None:
-        """Keep which sample was chosen; drop finished state."""
+        """Keep which sample was chosen; drop what is finished."""
         if self._leave is None:
             return
         match activity.kind:

@@ -223,8 +223,8 @@ class Conversation:
             tokens: the most tokens of history, system prompt and tools together, as `mellite.count_tokens` counts them.
 
         Raises:
-            InvalidRequest: if neither is given or one is not a whole number, if tokens are to be counted and an answer
-                is not done, or if the system prompt and the tools alone have too many tokens.
+            InvalidRequest: if neither is given, one is not a whole number, the tokens of an unfinished answer are
+                needed, or the system prompt and the tools alone have too many tokens.
 
         Example:
             >>> history = [("user", "One?"), ("assistant", "1"), ("user", "Two?"), ("assistant", "2")]

@@ -17,8 +17,8 @@ __all__ = ["TelemetryRecorder"]
 class TelemetryRecorder(Recorder):
     """A recorder that writes an OpenTelemetry span for each step, as `mellite.telemetry` does.
 
-    Use it for steps that are not model calls, whose start and end the flow records itself; `run_llm_call` writes its
-    own span, and no second one with this recorder.
+    Use it for steps that are not model calls, whose start and end the flow records itself; `run_llm_call` has its own
+    span, and gets no second one from this recorder.
 
     Example:
         >>> recorder = TelemetryRecorder()
