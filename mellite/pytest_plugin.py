@@ -157,7 +157,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if asked not in (None, "none"):
         from .cassettes.modes import why_not
 
-        if msg := why_not(asked, os.environ, blocks=blocks, only_reports=report is not None):
+        if msg := why_not(asked, os.environ, blocks=bool(blocks), only_reports=report is not None):
             raise pytest.UsageError(msg)
     if report is not None and not hasattr(config, "workerinput"):  # processes of pytest-xdist send their reports on
         from .archive.stale import StaleReport

@@ -47,10 +47,11 @@ def _ordered(value: Any, plain: Any) -> Any:
             return plain
         return {key: _ordered(each, plain[key]) for key, each in zip(plain, value.values(), strict=True)}
     kind: Any = type(value)
-    encoded: Mapping[str, str] = {}
+    names: Mapping[str, str] = {}  # of fields, by what they are called in JSON
     if isinstance(value, msgspec.Struct):
-        encoded = dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
-    return {key: _ordered(getattr(value, encoded.get(key, key), None), each) for key, each in plain.items()}
+        names = dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
+    fields: dict[str, Any] = plain
+    return {key: _ordered(getattr(value, names.get(key, key), None), each) for key, each in fields.items()}
 
 
 def _sorted(elements: list[Any]) -> list[Any]:
