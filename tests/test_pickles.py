@@ -44,6 +44,22 @@ def test_an_old_pickle_has_everything(kind: str) -> None:
         assert each == expected
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("name", "passing", "failing"),
+    [("contains", "A and b", "a"), ("not contains", "b", "a"), ("one of", "yes", "yes and no"), ("judge", "Hi.", None)],
+)
+async def test_old_requirements_judge(name: str, passing: str, failing: str | None) -> None:
+    """Requirements of earlier versions, whose checks were methods, judge answers, also while they stream."""
+    with lzma.open(PICKLES / "requirements.pickle.xz") as file:
+        old = pickle.load(file)[name]
+    assert [bool(verdict) for verdict in await mellite.check(passing, [old])] == [True]
+    if failing is not None:
+        assert [bool(verdict) for verdict in await mellite.check(failing, [old])] == [False]
+    if failing is not None and old.check_chunk is not None:
+        assert (old.check_chunk(passing, passing), bool(old.check_chunk(failing, failing))) == (None, False)
+
+
 def test_an_old_pickle_gives_the_very_classes() -> None:
     """Classes and functions that were pickled under former paths are those that users import now."""
     with lzma.open(PICKLES / "classes.pickle.xz") as file:

@@ -93,7 +93,7 @@ def judge(
         raise ConfigurationError(msg)
     system = instructions or INSTRUCTIONS
     Request.of("", system=system, **options)  # raises for a misspelled option now, not when the first answer is judged
-    check = _AnswerJudge(backend, requirement, at_least=at_least, instructions=system, options=options)
+    check = _Judge(backend, requirement, at_least=at_least, instructions=system, options=options)
     if not streaming:
         return Requirement(requirement, check, timeout=timeout)
     check_chunk = _ChunkJudge(backend, requirement, at_least=at_least, instructions=system, options=options)
@@ -101,7 +101,7 @@ def judge(
 
 
 @frozen
-class _Judge:
+class _Asking:
     backend: Streams
     requirement: str
     at_least: float | None = field(kw_only=True)
@@ -133,15 +133,26 @@ class _Judge:
 
 
 @frozen
-class _AnswerJudge(_Judge):
+class _Judge(_Asking):
     async def __call__(self, thunk: AnyThunk, context: Sequence[Message]) -> ValidationResult:
         log = thunk.generate_log
         conversation = log.prompt if log is not None else (*context,)
         return await self.ask(thunk.call.lineage, answer=thunk.value or "", conversation=_turns(conversation))
 
+    @property
+    def chunk(self) -> _ChunkJudge:
+        # Earlier versions pickled a method of this name as the check of chunks.
+        return _ChunkJudge(
+            self.backend,
+            self.requirement,
+            at_least=self.at_least,
+            instructions=self.instructions,
+            options=self.options,
+        )
+
 
 @frozen
-class _ChunkJudge(_Judge):
+class _ChunkJudge(_Asking):
     async def __call__(self, chunk: str, partial: str) -> ValidationResult:
         """Judge a chunk; the judge is shown the text before it."""
         return await self.ask(answer=chunk, before=partial[: len(partial) - len(chunk)])

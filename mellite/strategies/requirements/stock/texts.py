@@ -135,19 +135,19 @@ def not_contains(*texts: str, ignore_case: bool = False) -> Requirement:
 class _Texts:
     texts: tuple[str, ...]
     ignore_case: bool = field(kw_only=True)
-    wanted: tuple[tuple[str, str], ...] = field(init=False)
-    longest: int = field(init=False)
+    _wanted: tuple[tuple[str, str], ...] = field(init=False)
+    _longest: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         wanted = tuple([(text.casefold() if self.ignore_case else text, text) for text in self.texts])
-        object.__setattr__(self, "wanted", wanted)
-        object.__setattr__(self, "longest", max(len(text) for text, _ in wanted))
+        object.__setattr__(self, "_wanted", wanted)
+        object.__setattr__(self, "_longest", max(len(text) for text, _ in wanted))
 
     def found(self, text: str, *, present: bool) -> list[str]:
         """Return those of the texts that are present in `text`, or those that are not."""
         if self.ignore_case:
             text = text.casefold()
-        return [given for wanted, given in self.wanted if (wanted in text) is present]
+        return [given for wanted, given in self._wanted if (wanted in text) is present]
 
 
 @frozen
@@ -155,6 +155,16 @@ class _Contains(_Texts):
     def __call__(self, thunk: AnyThunk) -> ValidationResult:
         missing = self.found(thunk.value or "", present=False)
         return failed(f"it does not contain {_listed(missing)}") if missing else PASSED
+
+    # Earlier versions pickled a method of each name as the check.
+
+    @property
+    def absent(self) -> _ContainsNone:
+        return _ContainsNone(self.texts, ignore_case=self.ignore_case)
+
+    @property
+    def appears(self) -> _Appears:
+        return _Appears(self.texts, ignore_case=self.ignore_case)
 
 
 @frozen
@@ -168,9 +178,9 @@ class _ContainsNone(_Texts):
 class _Appears(_Texts):
     def __call__(self, chunk: str, partial: str) -> ValidationResult | None:
         # The chunks before did not contain it, so it ends in this one. Case folding never shortens a text.
-        text = partial[-(len(chunk) + self.longest) :]
+        text = partial[-(len(chunk) + self._longest) :]
         folded = text.casefold() if self.ignore_case else text
-        for wanted, _ in self.wanted:
+        for wanted, _ in self._wanted:
             if wanted in folded:
                 return failed(f"it contains {_listed(self.found(text, present=True))}")
         return None
@@ -216,11 +226,11 @@ def regex(pattern: str | re.Pattern[str], *, forbid: bool = False, full: bool = 
         return Requirement(words, _MatchesNowhere(compiled, full=full), check_chunk=check_chunk)
     verb = "matches" if full else "has a match of"
     words = f"The answer {verb} the regular expression {compiled.pattern!r}."
-    return Requirement(words, _Matches(compiled, full=full))
+    return Requirement(words, _Pattern(compiled, full=full))
 
 
 @frozen
-class _Pattern:
+class _Regex:
     pattern: re.Pattern[str]
     full: bool = field(kw_only=True)
 
@@ -234,20 +244,30 @@ class _Pattern:
 
 
 @frozen
-class _Matches(_Pattern):
+class _Pattern(_Regex):
     def __call__(self, thunk: AnyThunk) -> ValidationResult:
         return PASSED if self.search(thunk.value or "") else failed(f"it does not match {self.pattern.pattern!r}")
 
+    # Likewise.
+
+    @property
+    def absent(self) -> _MatchesNowhere:
+        return _MatchesNowhere(self.pattern, full=self.full)
+
+    @property
+    def appears(self) -> _MatchAppears:
+        return _MatchAppears(self.pattern, full=self.full)
+
 
 @frozen
-class _MatchesNowhere(_Pattern):
+class _MatchesNowhere(_Regex):
     def __call__(self, thunk: AnyThunk) -> ValidationResult:
         found = self.search(thunk.value or "")
         return PASSED if found is None else self.forbidden(found)
 
 
 @frozen
-class _MatchAppears(_Pattern):
+class _MatchAppears(_Regex):
     def __call__(self, chunk: str, partial: str) -> ValidationResult | None:
         found = self.pattern.search(partial, max(0, len(partial) - len(chunk) - _WINDOW))
         if found is None or (found.end() == len(partial) and _LOOKS_AHEAD.search(self.pattern.pattern)):
@@ -269,7 +289,7 @@ def one_of(options: Sequence[str], *, ignore_case: bool = False) -> Requirement:
         msg = f"one_of takes a list of texts, not {options!r}"
         raise InvalidRequest(msg, parameter="options")
     _check_texts("one_of", options)
-    check = _IsOneOf(tuple(options), ignore_case=ignore_case)
+    check = _OneOf(tuple(options), ignore_case=ignore_case)
     check_chunk = _MayBecomeOneOf(check.options, ignore_case=ignore_case)
     return Requirement(f"The answer is {_listed(options, 'or')}, and nothing else.", check, check_chunk=check_chunk)
 
@@ -289,12 +309,16 @@ class _Options:
 
 
 @frozen
-class _IsOneOf(_Options):
+class _OneOf(_Options):
     def __call__(self, thunk: AnyThunk) -> ValidationResult:
         text = self.folded((thunk.value or "").strip())
         if any(self.folded(option.strip()) == text for option in self.options):
             return PASSED
         return self.neither(thunk.value or "")
+
+    @property
+    def possible(self) -> _MayBecomeOneOf:  # likewise
+        return _MayBecomeOneOf(self.options, ignore_case=self.ignore_case)
 
 
 @frozen
