@@ -40,5 +40,5 @@ async def test_a_score_that_no_float_holds() -> None:
     """It is no score, as NaN is none; the other sample is chosen."""
     scores = iter([HUGE, 1.0])
     result = await BestOfN(2, score=lambda _: next(scores)).sample(Constant("a").generate("x"))
-    assert [sample.score for sample in result.samples] == [None, 1.0]
-    assert "finite" in str(result.samples[0].error)
+    assert {sample.score for sample in result.samples} == {None, 1.0}  # trio takes turns at random
+    assert ["finite" in str(sample.error) for sample in result.samples if sample.score is None] == [True]

@@ -186,11 +186,14 @@ async def test_a_stream_that_is_pushed_to_its_end_is_noted(server: Server) -> No
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize("closes", [True, False], ids=["new connections", "kept connections"])
-async def test_no_work_for_the_collector(server: Server, wrap: Wrap, closes: bool, stream: bool) -> None:
-    """A call that is over is freed at once: what stood between the connection and the thunk is in no cycle."""
+@pytest.mark.parametrize("end", [[CLOSE], [THEN, RESET], []], ids=["new connections", "reset", "kept connections"])
+async def test_no_work_for_the_collector(server: Server, wrap: Wrap, end: list[Step], stream: bool) -> None:
+    """A call that is over is freed at once: what stood between the connection and the thunk is in no cycle.
+
+    Also where the connection that was kept turns out to be reset, and the call is made over another one.
+    """
     given = STREAMED if stream else WHOLE
-    script = server.script(*in_turn(WHOLE, *[[*given, *[CLOSE] * closes]] * 4))
+    script = server.script(*in_turn(WHOLE, *[[*given, *end]] * 4))
     script.release("on", 4)
     async with wrap(live(script, retries=2)) as backend:
         await backend.generate("Warm up.", stream=False)

@@ -140,11 +140,12 @@ class TrioConnection:
             incoming.end(CutOff("it was closed on this side"))
         except OSError as error:
             self.is_usable = False
-            incoming.end(error)
+            incoming.end(error.with_traceback(None))  # whose frames know this: together they would be a cycle
         except trio.BrokenResourceError as error:
             self.is_usable = False
             cause = error.__cause__ or self._broken
-            incoming.end(cause if isinstance(cause, OSError) else CutOff("the server closed it"))
+            known = cause.with_traceback(None) if isinstance(cause, OSError) else None
+            incoming.end(known or CutOff("the server closed it"))
         else:
             if data:
                 incoming.feed(bytes(data))
