@@ -15,6 +15,7 @@ import anyio
 import pytest
 import trustme
 from anyio.abc import ByteStream
+from anyio.streams.tls import TLSStream
 
 import mellite
 from mellite.errors import (
@@ -27,7 +28,8 @@ from mellite.errors import (
 )
 from mellite.wire.transports.default import HttpRequest
 from mellite.wire.transports.http1 import Http1Transport
-from tests.wire.transports.http1.servers import OK, request_of, serving
+from tests.every_loop import on_loops
+from tests.wire.transports.http1.servers import GONE, OK, request_of, serving
 from tests.wire.transports.support import connecting_within, whole
 
 pytestmark = pytest.mark.anyio
@@ -292,6 +294,53 @@ async def test_cut_without_goodbye(framed: bool) -> None:
         assert await response.read(5) == b"ok"
         assert await response.read(5) == b""
         await response.aclose()
+
+
+async def test_goodbye_without_the_end_of_the_connection() -> None:
+    """Where TLS says that nothing more comes, a body without a length is whole, though the socket stays open."""
+    gone = anyio.Event()
+
+    async def handle(number: int, stream: ByteStream) -> None:
+        assert isinstance(stream, TLSStream)
+        await request_of(stream)
+        await stream.send(b"HTTP/1.1 200 OK\r\n\r\nok")
+        with suppress(*GONE):
+            below, _ = await stream.unwrap()
+            await below.receive()
+        gone.set()
+
+    async with (
+        serving(handle, server_tls(GOOD)) as port,
+        aclosing(Http1Transport(ssl_context=client_tls())) as transport,
+    ):
+        assert await whole(await transport.open(ask(port), timeout=5)) == b"ok"
+        with anyio.fail_after(5):
+            await gone.wait()
+
+
+@on_loops("asyncio", "uvloop")
+async def test_a_server_that_speaks_behind_its_handshake() -> None:
+    """What comes together with the end of the handshake is not the answer to the first request."""
+
+    async def handle(number: int, stream: ByteStream) -> None:
+        came, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = server_tls(GOOD)
+        tls.maximum_version = ssl.TLSVersion.TLSv1_2  # here, the last word of the handshake is the server's
+        inside = tls.wrap_bio(came, going, server_side=True)
+        while True:
+            try:
+                inside.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await stream.send(going.read()) if going.pending else None
+                came.write(await stream.receive())
+        inside.write(OK)
+        await stream.send(going.read())
+        await stream.receive()
+
+    async with serving(handle) as port, aclosing(Http1Transport(ssl_context=client_tls())) as transport:
+        with pytest.raises(InvalidProviderOutput, match="breaks the rules of HTTP"):
+            await transport.open(ask(port), timeout=5)
 
 
 SAYS = b'data: {"choices": [{"delta": {"content": "Hel"}}]}\n\n'
