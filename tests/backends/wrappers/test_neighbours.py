@@ -126,6 +126,19 @@ async def test_the_tokens_of_a_whole_answer_count(server: Server) -> None:
     assert slept == [0, 0, 1]
 
 
+@pytest.mark.parametrize(("given", "most"), [({}, 10), ({}, 600), ({"max_tokens": 10}, 600)])
+async def test_the_longest_answer_counts(server: Server, given: dict[str, int], most: int) -> None:
+    """That of the call, else that of the backend, is booked until the usage is known; here it never is."""
+    script = server.script(*in_turn(WHOLE, WHOLE, WHOLE))
+    clock = FakeClock()
+    url = f"{script.url}/v1"
+    inside = mellite.backend("openai-chat:m", api_key="sk-test", base_url=url, retries=0, max_tokens=most)
+    async with mellite.RateLimit(inside, tokens_per_minute=1000, clock=clock) as backend:
+        for _ in range(3):
+            assert await backend.generate("x", stream=False, **given) == "Hello!"
+    assert len(clock.slept) == (0 if most == 10 or given else 2)
+
+
 async def test_each_whole_answer_may_tell_of_the_limit_anew(server: Server) -> None:
     """Once learned, a limit is not taken for granted: others may have used it up."""
     body = b'{"choices": [{"message": {"content": "Hello!"}, "finish_reason": "stop"}]}'
