@@ -60,6 +60,37 @@ async def test_old_requirements_judge(name: str, passing: str, failing: str | No
         assert (old.check_chunk(passing, passing), bool(old.check_chunk(failing, failing))) == (None, False)
 
 
+class Method:
+    """A method of an object, as its pickle names it."""
+
+    def __init__(self, of: object, name: str) -> None:
+        self.named = (of, name)
+
+    def __reduce__(self) -> tuple[object, tuple[object, str]]:
+        return getattr, self.named
+
+
+BACKEND = mellite.backends.Constant("x")
+FORMER = {
+    "absent": (mellite.requirements.regex("a"), mellite.requirements.regex("a", forbid=True).check),
+    "appears": (mellite.requirements.regex("a"), mellite.requirements.regex("a", forbid=True).check_chunk),
+    "chunk": (
+        mellite.requirements.judge(BACKEND, "is polite", at_least=0.5),
+        mellite.requirements.judge(BACKEND, "is polite", at_least=0.5, streaming=True).check_chunk,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMER)
+def test_a_check_that_was_a_method(name: str) -> None:
+    """A pickle that names a method which a check had is read as the check that stands in its place."""
+    requirement, expected = FORMER[name]
+    found = pickle.loads(pickle.dumps(Method(requirement.check, name)))
+    assert type(found) is type(expected)
+    if name != "chunk":  # a backend that was pickled is another one
+        assert found == expected
+
+
 def test_an_old_pickle_gives_the_very_classes() -> None:
     """Classes and functions that were pickled under former paths are those that users import now."""
     with lzma.open(PICKLES / "classes.pickle.xz") as file:

@@ -144,8 +144,7 @@ class TrioConnection:
         except trio.BrokenResourceError as error:
             self.is_usable = False
             cause = error.__cause__ or self._broken
-            known = cause.with_traceback(None) if isinstance(cause, OSError) else None
-            incoming.end(known or CutOff("the server closed it"))
+            incoming.end(cause if isinstance(cause, OSError) else CutOff("the server closed it"))
         else:
             if data:
                 incoming.feed(bytes(data))
